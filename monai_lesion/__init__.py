@@ -1,0 +1,24 @@
+"""Finds and measures lesions in ultrasound images. Research use only; not a medical device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from monai_lesion.inference import LesionSegmenter, Segmentation
+
+# Imported on first use: `import monai_lesion` needs neither torch nor MONAI.
+_LAZY = {"LesionSegmenter": "monai_lesion.inference", "Segmentation": "monai_lesion.inference"}
+
+__all__ = ["LesionSegmenter", "Segmentation", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'monai_lesion' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Reading ultrasound images and masks, listing them in manifests, simulating them."""
