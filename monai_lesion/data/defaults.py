@@ -1,0 +1,31 @@
+"""The data set of a training that names none: the simulated cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_lesion.data.manifests import Manifest, load_manifest
+
+
+def open_data(
+    manifest: str | Path | None = None,
+    dataset_dir: str | Path | None = None,
+    *,
+    splits: Sequence[str] = ("training", "validation"),
+) -> Manifest:
+    """Load and check a manifest; without one, the simulated cases, made on first use in the cache folder.
+
+    Args:
+        manifest: path of the manifest; None for the simulated cases.
+        dataset_dir: folder that the manifest's paths start from; None for the manifest's own folder.
+        splits: the splits that will be used, hence checked.
+
+    Raises:
+        ManifestError: when a rule of the manifest is broken.
+    """
+    if manifest is None:
+        from monai_lesion.data.phantoms import default_phantoms
+
+        return load_manifest(default_phantoms(), splits=tuple(splits))
+    return load_manifest(manifest, dataset_dir, splits=tuple(splits))

@@ -1,0 +1,261 @@
+"""The recipe's transforms: each function returns one flat ``Compose`` with the paper's values as defaults.
+
+``preprocessing`` brings a file to the network, ``augmentation`` varies it, ``postprocessing`` brings the
+prediction back to the file's own geometry. Li et al., ISBI 2021, section 4.1, and the authors' code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import (
+    Activationsd,
+    AsDiscreted,
+    Compose,
+    CopyItemsd,
+    EnsureChannelFirstd,
+    FillHolesd,
+    Invertd,
+    InvertibleTransform,
+    KeepLargestConnectedComponentd,
+    LoadImaged,
+    MapTransform,
+    OneOf,
+    RandAffined,
+    RandFlipd,
+    RandomOrder,
+    Resized,
+)
+
+from monai_lesion.data.readers import MaskReader, UltrasoundReader
+from monai_lesion.errors import InputError
+
+SPATIAL_SIZE = (256, 256)
+# The authors' five border modes, drawn at random, as (interpolation, padding) of MONAI; an integer is a spline
+# order of scipy, which knows the two borders that torch does not.
+BORDERS: tuple[tuple[str | int, str], ...] = (
+    ("bilinear", "zeros"),  # constant
+    ("bilinear", "border"),  # edge
+    ("bilinear", "reflection"),  # symmetric
+    (1, "mirror"),  # reflect
+    (1, "grid-wrap"),  # wrap
+)
+
+
+class Uprightd(MapTransform, InvertibleTransform):
+    """Turn pictures upright: ``(C, W, H)`` as MONAI's readers order them to ``(C, H, W)``, and back.
+
+    MONAI's ``Transposed`` neither inverts nor keeps the affine.
+    """
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Transpose the two spatial axes of each key."""
+        items = dict(data)
+        for key in self.key_iterator(items):
+            items[key] = self._transpose(items[key])
+            self.push_transform(items[key])
+        return items
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Undo :meth:`__call__`."""
+        items = dict(data)
+        for key in self.key_iterator(items):
+            self.pop_transform(items[key])
+            items[key] = self._transpose(items[key])
+        return items
+
+    @staticmethod
+    def _transpose(image: torch.Tensor) -> torch.Tensor:
+        turned = image.transpose(1, 2).contiguous()
+        if isinstance(turned, MetaTensor):
+            turned.affine = turned.affine[:, [1, 0, 2, 3]]
+        return turned
+
+
+class RoundToByted(MapTransform):
+    """Round resized 0-255 pictures to unsigned 8-bit, so that a cache holds a quarter of the float bytes."""
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Round and clamp each key."""
+        items = dict(data)
+        for key in self.key_iterator(items):
+            items[key] = items[key].round().clamp(0, 255).to(torch.uint8)
+        return items
+
+
+class ScaleByted(MapTransform):
+    """Divide 8-bit pictures by 255: float32 in 0-1."""
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Scale each key."""
+        items = dict(data)
+        for key in self.key_iterator(items):
+            items[key] = items[key].to(torch.float32) / 255
+        return items
+
+
+class DropChannelAxisd(MapTransform):
+    """``(1, W, H)`` to the unsigned 8-bit ``(W, H)`` that MONAI Label's writer takes; 3-D sources get a last axis."""
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        """Drop the channel axis of each key."""
+        items = dict(data)
+        for key in self.key_iterator(items):
+            mask = items[key][0].to(torch.uint8)
+            shape = items[key].meta.get("spatial_shape", (0, 0)) if isinstance(items[key], MetaTensor) else (0, 0)
+            items[key] = mask[..., None] if len(shape) == 3 else mask
+        return items
+
+
+def _loading(keys: Sequence[str]) -> list[Any]:
+    """Load upright: ``(3, H, W)`` pictures, ``(1, H, W)`` masks; the key ``label`` is a mask."""
+    steps: list[Any] = []
+    for key in keys:
+        steps.append(LoadImaged(key, reader=MaskReader if key == "label" else UltrasoundReader))
+        steps.append(EnsureChannelFirstd(key, channel_dim="no_channel" if key == "label" else None))
+    return [*steps, Uprightd(keys)]
+
+
+def preprocessing(
+    keys: Sequence[str] = ("image",),
+    *,
+    spatial_size: Sequence[int] = SPATIAL_SIZE,
+    resize_label: bool = True,
+    augment: bool = False,
+) -> Compose:
+    """From a file to the network's input.
+
+    ::
+
+        -- load -- upright -- resize -- 8-bit -- (augment) -- / 255 --
+
+    Args:
+        keys: ``("image",)`` or ``("image", "label")``.
+        spatial_size: rows and columns of the network's input, in pixels.
+        resize_label: whether the label is resized too; evaluation keeps it at the original size.
+        augment: insert :func:`augmentation`; what stands before it is what ``CacheDataset`` keeps.
+
+    Returns:
+        A flat ``Compose`` that gives ``image`` float32 ``(3, rows, columns)`` in 0-1 and ``label`` uint8
+        ``(1, rows, columns)``.
+
+    Raises:
+        InputError: for a ``spatial_size`` below 16.
+    """
+    if len(spatial_size) != 2 or min(spatial_size) < 16:
+        raise InputError("spatial_size", "must be two numbers of at least 16 pixels", got=tuple(spatial_size))
+    steps = _loading(keys)
+    resized = [key for key in keys if key != "label" or resize_label]
+    steps.append(Resized(resized, spatial_size=tuple(spatial_size), mode="bilinear", dtype=torch.float32))
+    if "label" in resized:
+        steps.append(AsDiscreted("label", threshold=0.5, dtype=torch.uint8))
+    steps.append(RoundToByted("image"))
+    if augment:
+        steps.extend(augmentation(keys, spatial_size=spatial_size).transforms)
+    return Compose([*steps, ScaleByted("image")])
+
+
+def augmentation(
+    keys: Sequence[str] = ("image", "label"),
+    *,
+    spatial_size: Sequence[int] = SPATIAL_SIZE,
+    flip_probability: float = 0.5,
+    affine_probability: float = 0.5,
+    scale: float = 0.2,
+    translation: float = 0.2,
+    rotation: float = 45.0,
+    shear: float = 16.0,
+) -> Compose:
+    """The paper's random flips and affine map, in random order.
+
+    Args:
+        keys: what is varied alike; masks take the nearest pixel.
+        spatial_size: rows and columns of the pictures, in pixels.
+        flip_probability: of each flip.
+        affine_probability: of the one affine map.
+        scale: the factor of each axis is drawn from 1 - scale to 1 + scale.
+        translation: the shift of each axis, as a share of its size.
+        rotation: the largest angle either way, in degrees.
+        shear: the largest shear angle of each axis either way, in degrees.
+
+    Source:
+        Li et al., ISBI 2021, section 4.1; probabilities, order and border modes from the authors' code.
+    """
+    shift = [(-translation * size, translation * size) for size in spatial_size]
+    factor = math.tan(math.radians(shear))
+
+    def affine(interpolation: str | int, border: str) -> RandAffined:
+        return RandAffined(
+            keys,
+            prob=1.0,  # OneOf below decides
+            rotate_range=[(-math.radians(rotation), math.radians(rotation))],
+            shear_range=[(-factor, factor)] * 2,
+            translate_range=shift,
+            scale_range=[(-scale, scale)] * 2,
+            mode=[interpolation if key == "image" else ("nearest" if border in ("zeros", "border", "reflection") else 0)
+                  for key in keys],
+            padding_mode=border,
+        )
+
+    chosen = [affine(*border) for border in BORDERS]
+    weights = [1 - affine_probability, *[affine_probability / len(chosen)] * len(chosen)]
+    return Compose(
+        [
+            RandomOrder(
+                [
+                    RandFlipd(keys, prob=flip_probability, spatial_axis=0),
+                    RandFlipd(keys, prob=flip_probability, spatial_axis=1),
+                    OneOf([Compose([]), *chosen], weights=weights),
+                ]
+            )
+        ]
+    )
+
+
+def postprocessing(
+    preprocessing: Compose | None = None,
+    *,
+    threshold: float = 0.5,
+    order: str = "resize_first",
+    source: str = "pred",
+    target: str = "pred",
+    drop_channel: bool = False,
+) -> Compose:
+    """From logits to a mask of the largest lesion, its holes filled.
+
+    ::
+
+        -- sigmoid -- resize back -- threshold -- largest component -- fill holes --
+
+    Args:
+        preprocessing: what to undo, so that the mask has the source's own size; None keeps the network's size.
+        threshold: probability from which a pixel is lesion.
+        order: ``"resize_first"`` resizes the probability and then thresholds, as the authors' code and more exact;
+            ``"threshold_first"`` resizes the finished mask, as the paper's text.
+        source: key of the logits.
+        target: key of the mask; another key than ``source`` leaves the logits as they are.
+        drop_channel: end with ``(W, H)`` in the file's orientation, as MONAI Label wants it.
+
+    Raises:
+        InputError: for an unknown ``order``.
+    """
+    if order not in ("resize_first", "threshold_first"):
+        raise InputError("order", 'must be "resize_first" or "threshold_first"', got=order)
+    back = []
+    if preprocessing is not None:
+        nearest = order == "threshold_first"
+        back = [Invertd(target, transform=preprocessing, orig_keys="image", nearest_interp=nearest, to_tensor=True)]
+    clean = [
+        AsDiscreted(target, threshold=threshold),
+        KeepLargestConnectedComponentd(target, applied_labels=[1]),
+        FillHolesd(target, applied_labels=[1]),
+    ]
+    steps: list[Any] = [] if source == target else [CopyItemsd(source, names=target)]
+    steps.append(Activationsd(target, sigmoid=True))
+    steps += [*back, *clean] if order == "resize_first" else [*clean, *back]
+    return Compose([*steps, DropChannelAxisd(target)] if drop_channel else steps)
+
