@@ -196,8 +196,10 @@ def augmentation(
             shear_range=[(-factor, factor)] * 2,
             translate_range=shift,
             scale_range=[(-scale, scale)] * 2,
-            mode=[interpolation if key == "image" else ("nearest" if border in ("zeros", "border", "reflection") else 0)
-                  for key in keys],
+            mode=[
+                interpolation if key == "image" else ("nearest" if border in ("zeros", "border", "reflection") else 0)
+                for key in keys
+            ],
             padding_mode=border,
         )
 
@@ -258,4 +260,3 @@ def postprocessing(
     steps.append(Activationsd(target, sigmoid=True))
     steps += [*back, *clean] if order == "resize_first" else [*clean, *back]
     return Compose([*steps, DropChannelAxisd(target)] if drop_channel else steps)
-

@@ -1,0 +1,194 @@
+"""Where manifests come from: a folder with a naming pattern, or a public data set with its official split."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.data.manifests import SPLITS, Entry, assign_splits, deal
+from monai_lesion.errors import InputError
+
+_FIELDS = {"case": "case_id", "patient": "patient_id"}  # the pattern's short words
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern such as ``images/{case}_{view}.png``; ``*`` is any text but ``/``."""
+    parts = []
+    for part in re.split(r"(\{\w+\}|\*)", pattern):
+        if part == "*":
+            parts.append("[^/]*")
+        elif part.startswith("{") and part.endswith("}"):
+            name = part[1:-1]
+            again = any(f"(?P<{name}>" in earlier for earlier in parts)
+            parts.append(f"(?P={name})" if again else f"(?P<{name}>[^/]+?)")
+        else:
+            parts.append(re.escape(part))
+    return re.compile("".join(parts))
+
+
+def scan_folder(dataset_dir: str | Path, images: str, labels: str) -> list[Entry]:
+    """The entries of a folder whose file names tell case and view.
+
+    Args:
+        dataset_dir: the folder of the data.
+        images: pattern of the images relative to it: ``{case}`` is required, ``{view}``, ``{patient}`` and any
+            other ``{column}`` are optional; ``*`` is any text.
+        labels: pattern of the labels, filled with what the image's name gave.
+
+    Returns:
+        One entry per image, sorted by path; ``view`` is ``"single"`` where the pattern has none.
+
+    Raises:
+        InputError: when the pattern has no ``{case}``, fits no file, or a label is missing.
+
+    Example:
+        >>> scan_folder("data", "images/{case}_{view}.png", "masks/{case}_{view}.png")  # doctest: +SKIP
+        [{'case_id': '0001', 'view': 'front', 'image': 'images/0001_front.png', ...}, ...]
+    """
+    root = Path(dataset_dir)
+    if not root.is_dir():
+        raise InputError(root, "must be the folder of the data", got="no folder")
+    if "{case}" not in images:
+        raise InputError("images", "the pattern must hold {case}", got=images, fix="For example {case}_{view}.png")
+    expression = _expression(images)
+    entries: list[Entry] = []
+    absent: list[str] = []
+    for file in sorted(path for path in root.rglob("*") if path.is_file()):
+        path = file.relative_to(root).as_posix()
+        match = expression.fullmatch(path)
+        if match is None:
+            continue
+        fields = match.groupdict()
+        try:
+            label = labels.format(**fields)
+        except (KeyError, IndexError) as error:
+            raise InputError("labels", f"may hold {', '.join(fields)} in braces", got=labels) from error
+        if not (root / label).is_file():
+            absent.append(f"{label} of {path}")
+        entry = {"view": "single", **{_FIELDS.get(key, key): value for key, value in fields.items()}}
+        first = {key: entry.pop(key) for key in ("case_id", "view")}
+        entries.append({**first, "image": path, "label": label, **entry})
+    if not entries:
+        raise InputError(root, f"must hold files named {images}", got="none", fix="Paths are relative to the folder")
+    if absent:
+        listed = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if len(absent) > 10 else "")
+        raise InputError(root, "each image must have a label", got=f"no file {listed}")
+    return entries
+
+
+def create_manifest(
+    dataset_dir: str | Path,
+    images: str,
+    labels: str,
+    *,
+    split: Sequence[float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+    stratify: Sequence[str] = (),
+    table: str | Path | None = None,
+    key: str = "case_id",
+    name: str = "",
+    description: str = "",
+    licence: str = "",
+    reference: str = "",
+) -> dict[str, Any]:
+    """Make a manifest of a folder, split by patient.
+
+    Args:
+        dataset_dir: the folder of the data.
+        images: pattern of the images, see :func:`scan_folder`.
+        labels: pattern of the labels.
+        split: three counts of patients (208, 70, 70 is the paper's) or three ratios.
+        seed: of the shuffle.
+        stratify: columns whose values are spread evenly over the splits.
+        table: CSV file with more columns.
+        key: the column of the table and of the entries that joins them.
+        name: of the data set; None takes the folder's.
+        description: what it is.
+        licence: under which licence it may be used.
+        reference: whom to cite.
+
+    Raises:
+        InputError: for arguments that do not fit the folder.
+    """
+    entries = scan_folder(dataset_dir, images, labels)
+    if table is not None:
+        rows = {row.get(key, ""): row for row in _rows(Path(table), [key])}
+        for entry in entries:
+            if entry.get(key) not in rows:
+                raise InputError(table, f"must have a row for each {key}", got=f"none for {entry.get(key)}")
+            entry.update({column: value for column, value in rows[entry[key]].items() if column not in entry})
+    about = {"description": description, "licence": licence, "reference": reference, "labels": {"1": "lesion"}}
+    lists = deal(entries, split, seed=seed, stratify=stratify)
+    return {"name": name or Path(dataset_dir).absolute().name, **about, **lists}
+
+
+def _rows(file: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    if not file.is_file():
+        raise InputError(file, "must be a CSV file", got="no file")
+    with file.open(newline="", encoding="utf-8-sig") as handle:
+        reader = csv.DictReader(handle)
+        missing = [column for column in columns if column not in (reader.fieldnames or [])]
+        if missing:
+            raise InputError(file, f"must have the column {missing[0]}", got=", ".join(reader.fieldnames or []))
+        yield from reader
+
+
+def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str, Any]:
+    """The manifest of BUS-BRA from its official CSV files.
+
+    Args:
+        csv_dir: folder with ``bus_data.csv`` and ``5-fold-cv.csv``; the manifest's paths start from it.
+        dev: False for folds 1-3 / 4 / 5; True for test = fold 4, validation = 15 % of the cases of folds 1-3,
+            stratified by pathology and device, training = the rest.
+        seed: of the validation cases with ``dev``.
+
+    Raises:
+        InputError: when a CSV file is missing, or an image has no fold.
+
+    Source:
+        Gomez-Flores, Gregorio-Calas, Pereira: BUS-BRA, Medical Physics 2024, https://doi.org/10.5281/zenodo.8231412.
+    """
+    folder = Path(csv_dir)
+    folds = {row["ID"]: row["kFold"] for row in _rows(folder / "5-fold-cv.csv", ["ID", "kFold"])}
+    lists: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    for row in _rows(folder / "bus_data.csv", ["ID", "Case", "Histology", "Pathology", "BIRADS", "Device", "Side"]):
+        name = row["ID"].removeprefix("bus_")
+        if row["ID"] not in folds:
+            raise InputError(folder / "5-fold-cv.csv", "must give each image a fold", got=f"none for {row['ID']}")
+        number, view = name.rsplit("-", 1)
+        entry = {
+            "case_id": number,
+            "view": view,
+            "image": f"Images/bus_{name}.png",
+            "label": f"Masks/mask_{name}.png",
+            "pathology": row["Pathology"],
+            "device": row["Device"],
+            "histology": row["Histology"],
+            "birads": row["BIRADS"],
+            "side": row["Side"],
+            "fold": int(folds[row["ID"]]),
+        }
+        if entry["fold"] <= 3:
+            lists["training"].append(entry)
+        elif entry["fold"] == 4:
+            lists["test" if dev else "validation"].append(entry)
+        elif not dev:
+            lists["test"].append(entry)
+    if dev:
+        strata = {entry["case_id"]: (entry["pathology"], entry["device"]) for entry in reversed(lists["training"])}
+        dealt = assign_splits(strata, [round(0.15 * len(strata))], seed=seed)
+        lists["validation"] = [entry for entry in lists["training"] if entry["case_id"] in dealt]
+        lists["training"] = [entry for entry in lists["training"] if entry["case_id"] not in dealt]
+    split = "folds 1-3 less 15 % of their cases / these 15 % / fold 4" if dev else "folds 1-3 / 4 / 5 of 5-fold-cv.csv"
+    return {
+        "name": "BUS-BRA (development)" if dev else "BUS-BRA",
+        "description": f"Breast ultrasound, mostly two views of a biopsied lesion. Training / validation / test: {split}.",
+        "licence": "Use and redistribution with the notice of LICENSE.txt and citation of the reference",
+        "reference": "W. Gómez-Flores, M. J. Gregorio-Calas, W. C. de Albuquerque Pereira, BUS-BRA: A breast ultrasound "
+        "dataset for assessing computer-aided diagnosis systems, Medical Physics 51 (2024), doi:10.1002/mp.16812",
+        "labels": {"1": "lesion"},
+        **lists,
+    }
