@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import TracebackType
+
 
 class InputError(ValueError):
     """Input that breaks a rule.
@@ -38,3 +41,22 @@ class ManifestError(InputError):
 
 class CheckpointError(InputError):
     """Weights that cannot be loaded, or belong to another network."""
+
+
+def explain_input_errors() -> None:
+    """Let an uncaught traceback end with the input error that caused it; for bundle configs.
+
+    MONAI wraps what goes wrong inside a config in "Failed to instantiate component", so that the last line, where
+    users look, does not say why.
+    """
+    show = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        show(kind, error, trace)
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None and cause is not error:
+            sys.stderr.write(f"\nThe reason: {cause}\n")
+
+    sys.excepthook = hook

@@ -182,13 +182,13 @@ def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str
         dealt = assign_splits(strata, [round(0.15 * len(strata))], seed=seed)
         lists["validation"] = [entry for entry in lists["training"] if entry["case_id"] in dealt]
         lists["training"] = [entry for entry in lists["training"] if entry["case_id"] not in dealt]
-    split = "folds 1-3 less 15 % of their cases / these 15 % / fold 4" if dev else "folds 1-3 / 4 / 5 of 5-fold-cv.csv"
+    split = "folds 1-3 less 15 % of their cases / these 15 % / fold 4" if dev else "folds 1-3 / 4 / 5"
     return {
         "name": "BUS-BRA (development)" if dev else "BUS-BRA",
-        "description": f"Breast ultrasound, mostly two views of a biopsied lesion. Training / validation / test: {split}.",
+        "description": f"Breast ultrasound, mostly two views of a biopsied lesion. Training / validation / test: {split}",
         "licence": "Use and redistribution with the notice of LICENSE.txt and citation of the reference",
-        "reference": "W. Gómez-Flores, M. J. Gregorio-Calas, W. C. de Albuquerque Pereira, BUS-BRA: A breast ultrasound "
-        "dataset for assessing computer-aided diagnosis systems, Medical Physics 51 (2024), doi:10.1002/mp.16812",
+        "reference": "W. Gómez-Flores, M. J. Gregorio-Calas, W. C. de Albuquerque Pereira, BUS-BRA: A breast "
+        "ultrasound dataset for assessing computer-aided diagnosis systems, Medical Physics 51 (2024), doi:10.1002/mp.16812",
         "labels": {"1": "lesion"},
         **lists,
     }
