@@ -1,72 +1,112 @@
-"""Simulated views as DICOM Ultrasound Images with a calibrated region."""
+"""A simulated view as a DICOM Ultrasound Image, calibrated as a scanner does it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monai_lesion.data.phantoms import SimulatedView
+    from pydicom import Dataset
 
-ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
-EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+    from monai_lesion.data.phantom_images import SimulatedCase, SimulatedView
+
+ULTRASOUND_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.6.1"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
-def write_view(path: Path, view: SimulatedView, *, seed: int, case: int, number: int) -> None:
-    """Write one view as DICOM; the identifiers follow from seed, case and view.
+def write_dicom(path: str | Path, case: SimulatedCase, view: SimulatedView, *, seed: int) -> None:
+    """Write one view: RGB, uncompressed, with one region of ultrasound in centimetres.
+
+    The unique identifiers follow from seed, case and view: the same case written twice is the same object.
 
     Args:
         path: the file.
-        view: what to write.
-        seed: of the whole set.
-        case: number of the case.
-        number: 0 for the first view, 1 for the second.
+        case: the case that the view belongs to; both views are instances of one series.
+        view: the view.
+        seed: that the case was simulated with.
 
     Source:
-        DICOM PS3.3 A.6 (Ultrasound Image IOD), C.8.5.5 (US Region Calibration; unit code 3 is centimetre).
+        DICOM PS3.3, A.6 (Ultrasound Image IOD) and C.8.5.5 (US Region Calibration).
     """
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
     from pydicom.uid import UID, generate_uid
 
-    def uid(*parts: object) -> Any:
-        return generate_uid(entropy_srcs=["monai_lesion", *(str(part) for part in parts)])
+    def uid(*names: str) -> UID:
+        return generate_uid(entropy_srcs=["monai_lesion.phantoms", str(seed), case.case_id, *names])
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(ULTRASOUND_IMAGE)
-    meta.MediaStorageSOPInstanceUID = uid(seed, case, "image", number)
-    meta.TransferSyntaxUID = UID(EXPLICIT_LITTLE_ENDIAN)
-    meta.ImplementationClassUID = uid("implementation")
-    image = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    image.SOPClassUID, image.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    image.StudyInstanceUID, image.SeriesInstanceUID = uid(seed, case, "study"), uid(seed, case, "series")
-    image.PatientName, image.PatientID = f"Simulated^{case:04d}", f"SIM{seed}-{case:04d}"
-    image.PatientBirthDate, image.PatientSex = "", "O"
-    image.StudyDate, image.StudyTime, image.StudyID = "20210413", "120000", str(case)
-    image.ContentDate, image.ContentTime = "20210413", f"12000{number}"
-    image.AccessionNumber = image.ReferringPhysicianName = ""
-    image.Modality, image.Manufacturer = "US", "monai_lesion simulation"
-    image.SeriesNumber, image.InstanceNumber = 1, number + 1
-    image.Laterality = image.PatientOrientation = ""
-    image.SeriesDescription, image.ImageComments = "Simulated lesion", f"{view.view} view, simulated"
-    image.ImageType = ["ORIGINAL", "PRIMARY", "", "0001"]
-    image.LossyImageCompression = "00"
-    image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
-    image.Rows, image.Columns = view.mask.shape
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+    meta.MediaStorageSOPClassUID = UID(ULTRASOUND_IMAGE_STORAGE)
+    meta.MediaStorageSOPInstanceUID = uid("instance", view.view)
+    meta.TransferSyntaxUID = UID(EXPLICIT_VR_LITTLE_ENDIAN)
+    dataset = FileDataset(str(path), Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    number = int(case.case_id)
+    front = view.view == "front"
+    values = {
+        # Patient, General Study, General Series, General Equipment
+        "PatientName": f"Simulated^{case.case_id}",
+        "PatientID": f"SIM-{seed}-{case.case_id}",
+        "PatientBirthDate": "",
+        "PatientSex": "",
+        "StudyInstanceUID": uid("study"),
+        "StudyDate": f"2021{number // 28 % 12 + 1:02d}{number % 28 + 1:02d}",
+        "StudyTime": "120000",
+        "ReferringPhysicianName": "",
+        "StudyID": case.case_id,
+        "AccessionNumber": "",
+        "StudyDescription": "Simulated ultrasound",
+        "Modality": "US",
+        "SeriesInstanceUID": uid("series"),
+        "SeriesNumber": 1,
+        "SeriesDescription": "Simulated lesion in two orthogonal views",
+        "Laterality": "",
+        "Manufacturer": "monai_lesion",
+        "ManufacturerModelName": f"Simulated scanner {case.centre}",
+        "InstitutionName": f"Simulated centre {case.centre}",
+        # General Image, Image Pixel, US Image, SOP Common
+        "SOPClassUID": UID(ULTRASOUND_IMAGE_STORAGE),
+        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        "ImageType": ["ORIGINAL", "PRIMARY", "", "0001"],
+        "InstanceNumber": 1 if front else 2,
+        "PatientOrientation": "",
+        "ContentDate": f"2021{number // 28 % 12 + 1:02d}{number % 28 + 1:02d}",
+        "ContentTime": "120000" if front else "120100",
+        "ImageComments": f"simulated, {view.view} view",
+        "BurnedInAnnotation": "YES" if view.calipers else "NO",
+        "LossyImageCompression": "00",
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "RGB",
+        "PlanarConfiguration": 0,
+        "Rows": view.pixels.shape[0],
+        "Columns": view.pixels.shape[1],
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+        "UltrasoundColorDataPresent": 0,
+    }
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    dataset.SequenceOfUltrasoundRegions = [_region(view)]
+    dataset.PixelData = view.pixels.tobytes()
+    dataset["PixelData"].VR = "OB"
+    try:
+        dataset.save_as(path, enforce_file_format=True)
+    except TypeError:  # pydicom 2
+        dataset.is_little_endian, dataset.is_implicit_VR = True, False
+        dataset.save_as(path, write_like_original=False)
 
+
+def _region(view: SimulatedView) -> Dataset:
+    """The whole picture as one two-dimensional region of tissue."""
+    from pydicom.dataset import Dataset
+
+    rows, columns = view.pixels.shape[:2]
     region = Dataset()
-    region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0
+    region.RegionSpatialFormat = 1  # two-dimensional
+    region.RegionDataType = 1  # tissue
+    region.RegionFlags = 0
     region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
-    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = image.Columns - 1, image.Rows - 1
-    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = columns - 1, rows - 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # centimetres
     region.PhysicalDeltaX, region.PhysicalDeltaY = view.spacing[1] / 10, view.spacing[0] / 10
-    image.SequenceOfUltrasoundRegions = [region]
-    image.PixelData = view.pixels.tobytes()
-    image.save_as(path, **_as_file_format())
-
-
-def _as_file_format() -> dict[str, bool]:
-    """The argument that writes the preamble: pydicom 3 renamed it."""
-    import pydicom
-
-    return {"enforce_file_format": True} if int(pydicom.__version__.split(".")[0]) >= 3 else {"write_like_original": False}
+    return region
