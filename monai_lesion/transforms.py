@@ -225,6 +225,7 @@ def postprocessing(
     order: str = "resize_first",
     source: str = "pred",
     target: str = "pred",
+    upright: bool = False,
     drop_channel: bool = False,
 ) -> Compose:
     """From logits to a mask of the largest lesion, its holes filled.
@@ -240,6 +241,7 @@ def postprocessing(
             ``"threshold_first"`` resizes the finished mask, as the paper's text.
         source: key of the logits.
         target: key of the mask; another key than ``source`` leaves the logits as they are.
+        upright: end with ``(1, H, W)``, to stand beside an upright label; else ``(1, W, H)`` as MONAI writes it.
         drop_channel: end with ``(W, H)`` in the file's orientation, as MONAI Label wants it.
 
     Raises:
@@ -259,4 +261,6 @@ def postprocessing(
     steps: list[Any] = [] if source == target else [CopyItemsd(source, names=target)]
     steps.append(Activationsd(target, sigmoid=True))
     steps += [*back, *clean] if order == "resize_first" else [*clean, *back]
+    if upright and preprocessing is not None:
+        steps.append(Uprightd(target))
     return Compose([*steps, DropChannelAxisd(target)] if drop_channel else steps)

@@ -13,6 +13,7 @@ def open_data(
     dataset_dir: str | Path | None = None,
     *,
     splits: Sequence[str] = ("training", "validation"),
+    labels: bool = True,
 ) -> Manifest:
     """Load and check a manifest; without one, the simulated cases, made on first use in the cache folder.
 
@@ -20,6 +21,7 @@ def open_data(
         manifest: path of the manifest; None for the simulated cases.
         dataset_dir: folder that the manifest's paths start from; None for the manifest's own folder.
         splits: the splits that will be used, hence checked.
+        labels: whether labels will be used, hence checked.
 
     Raises:
         ManifestError: when a rule of the manifest is broken.
@@ -27,5 +29,5 @@ def open_data(
     if manifest is None:
         from monai_lesion.data.phantoms import default_phantoms
 
-        return load_manifest(default_phantoms(), splits=tuple(splits))
-    return load_manifest(manifest, dataset_dir, splits=tuple(splits))
+        manifest, dataset_dir = default_phantoms(), None
+    return load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels)

@@ -249,7 +249,7 @@ def split_sizes(split: Sequence[float], groups: int) -> list[int]:
 
     Example:
         >>> split_sizes([0.6, 0.2, 0.2], 348), split_sizes([208, 70, 70], 348)
-        ([208, 70, 70], [208, 70, 70])
+        ([209, 70, 69], [208, 70, 70])
     """
     if len(split) != len(SPLITS) or min(split) < 0:
         raise InputError("split", "must be three numbers: training, validation, test", got=tuple(split))

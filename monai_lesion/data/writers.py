@@ -1,0 +1,48 @@
+"""Masks to files, in the source's own size and geometry."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_lesion.errors import InputError
+
+ENDINGS = {"png": ".png", "nifti": ".nii.gz"}
+
+
+def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDArray[np.float64] | None = None) -> Path:
+    """Write a mask beside its place, then rename it.
+
+    Args:
+        mask: upright ``(H, W)``, lesion where not 0.
+        path: where to, without ending; folders are made.
+        format: ``"png"`` (0 and 255) or ``"nifti"`` (0 and 1, indexed (x, y) as ITK reads the picture).
+        affine: 4 x 4 of the NIfTI, millimetres in RAS; None for one millimetre a pixel.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: for an unknown format.
+    """
+    if format not in ENDINGS:
+        raise InputError("format", f"must be one of {', '.join(ENDINGS)}", got=format)
+    file = Path(f"{path}{ENDINGS[format]}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".partial-{file.name}")
+    binary = (np.asarray(mask) > 0).astype(np.uint8)
+    if format == "png":
+        from PIL import Image
+
+        Image.fromarray(binary * 255).save(partial)
+    else:
+        import nibabel
+
+        image = nibabel.Nifti1Image(binary.T.copy(), np.diag([-1.0, -1.0, 1.0, 1.0]) if affine is None else affine)
+        nibabel.save(image, partial)
+    os.replace(partial, file)
+    return file
