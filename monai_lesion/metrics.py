@@ -255,7 +255,13 @@ def _statistics(values: Sequence[float]) -> dict[str, float | int]:
     return {"n": len(finite), "mean": float(finite.mean()), "std": std, "q25": q25, "median": median, "q75": q75}
 
 
-def write_tables(records: Iterable[Record], output_dir: str | Path, by: str | Sequence[str] = ()) -> dict[str, Any]:
+def write_tables(
+    records: Iterable[Record],
+    output_dir: str | Path,
+    by: str | Sequence[str] = (),
+    *,
+    about: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Write ``per_image.csv``, ``per_case.csv`` and ``summary.json``, each whole or not at all.
 
     A case has the mean of its views that have the measure, and its failed views counted. What is nan becomes an
@@ -265,6 +271,7 @@ def write_tables(records: Iterable[Record], output_dir: str | Path, by: str | Se
         records: as for :func:`summarise`.
         output_dir: folder, made when absent.
         by: columns to group the summary by.
+        about: facts that the summary opens with, such as the manifest and the weights.
 
     Returns:
         The summary, as of :func:`summarise`.
@@ -273,7 +280,7 @@ def write_tables(records: Iterable[Record], output_dir: str | Path, by: str | Se
         InputError: as :func:`summarise`, before anything is written.
     """
     rows = list(records)
-    summary = summarise(rows, by)
+    summary = {**(about or {}), **summarise(rows, by)}
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "per_image.csv", _csv_text(rows))

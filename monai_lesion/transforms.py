@@ -177,7 +177,7 @@ def augmentation(
         spatial_size: rows and columns of the pictures, in pixels.
         flip_probability: of each flip.
         affine_probability: of the one affine map.
-        scale: the factor of each axis is drawn from 1 - scale to 1 + scale.
+        scale: each axis is magnified by a factor between 1 - scale and 1 + scale.
         translation: the shift of each axis, as a share of its size.
         rotation: the largest angle either way, in degrees.
         shear: the largest shear angle of each axis either way, in degrees.
@@ -187,6 +187,7 @@ def augmentation(
     """
     shift = [(-translation * size, translation * size) for size in spatial_size]
     factor = math.tan(math.radians(shear))
+    zoom = (1 / (1 + scale) - 1, 1 / (1 - scale) - 1)  # MONAI scales the grid that it samples: the inverse
 
     def affine(interpolation: str | int, border: str) -> RandAffined:
         return RandAffined(
@@ -195,7 +196,7 @@ def augmentation(
             rotate_range=[(-math.radians(rotation), math.radians(rotation))],
             shear_range=[(-factor, factor)] * 2,
             translate_range=shift,
-            scale_range=[(-scale, scale)] * 2,
+            scale_range=[zoom] * 2,
             mode=[
                 interpolation if key == "image" else ("nearest" if border in ("zeros", "border", "reflection") else 0)
                 for key in keys

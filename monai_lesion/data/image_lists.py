@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from monai_lesion.data.readers import is_dicom, read_image
+from monai_lesion.data.dicom_images import is_dicom
+from monai_lesion.data.images import read_image
+from monai_lesion.data.volumes import VOLUME_SUFFIXES
 from monai_lesion.errors import ImageError, InputError
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".nii", ".gz", ".nrrd", ".mha")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", *VOLUME_SUFFIXES)
 
 
 def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     """The image files of a list of files and folders, folders sorted and with their subfolders.
 
     Args:
-        sources: a file, a folder or several; in a folder, files with a picture's ending or a DICOM preamble count.
+        sources: a file, a folder or several; in a folder, files with a picture's ending or a DICOM preamble count,
+            but neither hidden ones nor a DICOMDIR.
 
     Raises:
         InputError: when nothing is found.
@@ -27,8 +32,7 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     for source in map(Path, listed):
         if source.is_dir():
-            inside = (path for path in sorted(source.rglob("*")) if path.is_file() and not path.name.startswith("."))
-            files += [path for path in inside if path.suffix.lower() in SUFFIXES or is_dicom(path)]
+            files += [path for path in sorted(source.rglob("*")) if _is_image(path, source)]
         else:
             files.append(source)  # a missing file is reported as one bad file of the batch
     if not files:
@@ -36,39 +40,80 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
+def _is_image(path: Path, folder: Path) -> bool:
+    if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+        return False
+    if path.name.lower().endswith(SUFFIXES):
+        return True
+    return path.name != "DICOMDIR" and os.access(path, os.R_OK) and is_dicom(path)
+
+
 def output_names(files: Sequence[Path]) -> list[str]:
-    """A distinct name for each file's results: its own without ending, more of its path where two are alike.
+    """A distinct name for each file's results, also where upper and lower case are one.
+
+    The file's own without ending; with its ending where its folder holds another of that name; and with as much of
+    its path as tells it from the others.
 
     Example:
-        >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png")])
-        ['a/1', 'b/1', '2']
+        >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png"), Path("b/2.dcm")])
+        ['a/1', 'b/1', '2.png', '2.dcm']
     """
-    names = [path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name for path in files]
-    for depth in range(2, 64):
-        again = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-        if not again:
-            break
-        if depth == 2:  # same stem, other ending
-            names = [path.name if name in again else name for name, path in zip(names, files, strict=True)]
-            continue
-        names = [
-            "/".join([*path.absolute().parts[1:-1][-(depth - 2) :], name.rsplit("/", 1)[-1]]) if name in again else name
-            for name, path in zip(names, files, strict=True)
-        ]
-    return names
+    absolute = [Path(os.path.abspath(path)) for path in files]
+    in_folder = Counter((str(path.parent).casefold(), _stem(path).casefold()) for path in absolute)
+    own = [
+        path.name if in_folder[str(path.parent).casefold(), _stem(path).casefold()] > 1 else _stem(path)
+        for path in absolute
+    ]
+    alike: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(own):
+        alike[name.casefold()].append(number)
+    names = list(own)
+    for numbers in alike.values():
+        parents = [absolute[number].parent.parts[1:] for number in numbers]
+        distinct = len({"/".join(parent).casefold() for parent in parents})
+        for depth in range(max(map(len, parents)) + 1):
+            for number, parent in zip(numbers, parents, strict=True):
+                names[number] = "/".join([*parent[max(0, len(parent) - depth) :], own[number]])
+            if len({names[number].casefold() for number in numbers}) == distinct:
+                break
+    return _numbered(names)
+
+
+def _stem(path: Path) -> str:
+    """The name without a picture's ending; what follows the last dot of a DICOM identifier is none."""
+    ending = max((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)] or path.name
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Count on where names are still alike: ``A.png`` and ``a.png`` in one folder."""
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    distinct = []
+    for name in names:
+        count, chosen = 1, name
+        while chosen.casefold() in seen or (count > 1 and chosen.casefold() in taken):
+            count += 1
+            chosen = f"{name}_{count}"
+        seen.add(chosen.casefold())
+        distinct.append(chosen)
+    return distinct
 
 
 class ImageList:
     """Images for the bundle's inference: ``entries`` are readable, ``failures`` are not.
 
+    Each image is decoded here once to find out, and again when its turn comes: a few milliseconds an image, a small
+    part of what the network takes, and memory stays flat.
+
     Args:
-        images: files and folders; None takes the manifest's split.
+        images: files and folders, in text separated by commas; None takes the manifest's split.
         manifest: manifest whose split is segmented when ``images`` is None; None for the simulated cases.
         dataset_dir: folder that the manifest's paths start from.
         split: the split.
 
     Raises:
-        InputError: when there is no image at all.
+        InputError: when there is no image at all, or none that can be read.
     """
 
     def __init__(
@@ -80,12 +125,12 @@ class ImageList:
         split: str = "test",
     ) -> None:
         if images is not None:
-            files = find_images(images.split(",") if isinstance(images, str) else images)
+            files = find_images(_separate(images) if isinstance(images, str) else images)
         else:
             from monai_lesion.data.defaults import open_data
 
             data = open_data(manifest, dataset_dir, splits=[split], labels=False)
-            files = [Path(entry["image"]) for entry in data.entries(split)]
+            files = list(dict.fromkeys(Path(entry["image"]) for entry in data.entries(split)))
         self.names = dict(zip(map(str, files), output_names(files), strict=True))
         self.entries: list[dict[str, str]] = []
         self.failures: dict[str, str] = {}
@@ -96,6 +141,8 @@ class ImageList:
             except ImageError as error:
                 logger.error("%s", error)
                 self.failures[str(file)] = str(error)
+        if not self.entries:
+            self.report()
 
     def report(self) -> None:
         """Raise when images were left out, so that the run ends with a non-zero exit.
@@ -107,3 +154,8 @@ class ImageList:
             listed = "\n  ".join(self.failures.values())
             total = len(self.names)
             raise InputError("images", f"{len(self.failures)} of {total} could not be segmented:\n  {listed}")
+
+
+def _separate(images: str) -> list[str]:
+    """The names in a text separated by commas; a file whose own name holds a comma stays whole."""
+    return [images] if Path(images).exists() else [name.strip() for name in images.split(",") if name.strip()]

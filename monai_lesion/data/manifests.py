@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.data.readers import image_size, read_mask
-from monai_lesion.errors import ImageError, InputError, ManifestError
+from monai_lesion.data.images import image_size, read_mask
+from monai_lesion.errors import ImageError, ManifestError
 
 SPLITS = ("training", "validation", "test")
 REQUIRED = ("case_id", "view", "image", "label")
@@ -71,8 +73,9 @@ def load_manifest(
 ) -> Manifest:
     """Load a manifest and check it.
 
-    Schema and separation of cases and patients are checked over the whole manifest; files only in the splits
-    in use, so that a manifest whose test files are kept elsewhere still trains.
+    Schema, separation of cases and patients, and that no image is listed twice, are checked over the whole manifest;
+    files only in the splits in use, so that a manifest whose test files are kept elsewhere still trains. Of images
+    the header is read, of labels every pixel.
 
     Args:
         path: the JSON file.
@@ -92,6 +95,7 @@ def load_manifest(
     lists = {split: content[split] for split in SPLITS if split in content}
     _check_schema(file, lists)
     _check_separation(file, lists)
+    _check_once(file, lists)
     used = [(split, entry) for split in splits for entry in lists.get(split, [])]
     _check_files(file, root, used, labels=labels)
     _check_bytes(file, root, used)
@@ -136,14 +140,49 @@ def _check_schema(file: Path, lists: Mapping[str, Any]) -> None:
             if not isinstance(entry, dict):
                 faults.append(f"{where}: {type(entry).__name__} in place of an object")
                 continue
-            for key in REQUIRED:
-                if not isinstance(entry.get(key), str) or not entry[key]:
-                    faults.append(f"{where}: {key} is {json.dumps(entry.get(key))}")
-            for key in _paths(entry):
-                if isinstance(entry[key], str) and (Path(entry[key]).is_absolute() or ".." in Path(entry[key]).parts):
-                    faults.append(f"{where}: {key} {entry[key]} is not inside the data folder")
-    rule = f"each entry must have {', '.join(REQUIRED)} as text, the paths relative to the data folder"
-    _refuse(file, rule, faults, "Move the files into the data folder, or name another --dataset_dir.")
+            faults += [f"{where}: {fault}" for fault in _entry_faults(entry)]
+    rule = f"each entry must have {', '.join(REQUIRED)} as text, the paths relative to the data folder and with /"
+    _refuse(file, rule, faults, "Correct the entries; `monai-lesion manifest create` writes valid ones.")
+
+
+def _entry_faults(entry: Entry) -> Iterator[str]:
+    for key in (*REQUIRED, "patient_id") if "patient_id" in entry else REQUIRED:
+        value = entry.get(key)
+        if not isinstance(value, str) or not value:
+            yield f"{key} is {json.dumps(value)}, not text"
+        elif key in ("image", "label") and _leaves_folder(value):
+            yield f"{key} {value} is not a path inside the data folder"
+    if not isinstance(entry.get("empty", False), bool):
+        yield f"empty is {json.dumps(entry['empty'])}, neither true nor false"
+    frame = entry.get("frame")
+    if frame is not None and (type(frame) is not int or frame < 0):
+        yield f"frame is {json.dumps(frame)}, not an index from 0"
+    spacing = entry.get("spacing")
+    if spacing is not None and not (
+        isinstance(spacing, list)
+        and len(spacing) == 2
+        and all(type(step) in (int, float) and step > 0 for step in spacing)
+    ):
+        yield f"spacing is {json.dumps(spacing)}, not the two steps of rows and columns in mm"
+
+
+def _leaves_folder(path: str) -> bool:
+    """Whether a path is absolute, climbs, or is written the way of Windows, which other systems cannot read."""
+    return path.startswith("/") or path[1:2] == ":" or "\\" in path or ".." in path.split("/")
+
+
+def _check_once(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
+    """An image counts once; one file may be several images by ``frame`` or ``region``."""
+    seen: dict[tuple[str, str, str], str] = {}
+    faults = []
+    for split, entries in lists.items():
+        for number, entry in enumerate(entries):
+            where = f"{split}[{number}]"
+            image = posixpath.normpath(entry["image"]), str(entry.get("frame")), str(entry.get("region"))
+            first = seen.setdefault(image, where)
+            if first != where:
+                faults.append(f"{where}: {entry['image']} is {first} already")
+    _refuse(file, "no image may be listed twice", faults, "Keep one entry of each image.")
 
 
 def _check_separation(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
@@ -159,14 +198,18 @@ def _check_separation(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
 
 def _check_files(file: Path, root: Path, used: Sequence[tuple[str, Entry]], *, labels: bool) -> None:
     absent, outside = [], []
-    inside = os.path.realpath(root) + os.sep
+    inside = os.path.join(os.path.realpath(root), "")
+    real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     for split, entry in used:
         for key in ("image", "label") if labels else ("image",):
             path = os.path.join(root, entry[key])
+            folder, name = os.path.split(path)
             if not os.path.isfile(path):
                 absent.append(f"{split}, case {entry['case_id']}: {path}")
-            elif os.path.islink(path) and not os.path.realpath(path).startswith(inside):
-                outside.append(f"{split}, case {entry['case_id']}: {path} -> {os.path.realpath(path)}")
+                continue
+            real = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), name)
+            if not real.startswith(inside):
+                outside.append(f"{split}, case {entry['case_id']}: {path} -> {real}")
     _refuse(file, "each file must be present", absent, "Name the folder of the data with --dataset_dir.")
     _refuse(file, "each file must be inside the data folder", outside, "Copy the files in place of linking them.")
 
@@ -182,11 +225,13 @@ def _check_bytes(file: Path, root: Path, used: Sequence[tuple[str, Entry]]) -> N
             continue
         digests: dict[bytes, list[int]] = defaultdict(list)
         for number in numbers:
-            content = (root / used[number][1]["image"]).read_bytes()
-            digests[hashlib.blake2b(content, digest_size=16).digest()].append(number)
+            with open(os.path.join(root, used[number][1]["image"]), "rb") as image:
+                digests[hashlib.blake2b(image.read(), digest_size=16).digest()].append(number)
         for same in digests.values():
-            if len({used[number][0] for number in same}) > 1:
-                faults.append(" = ".join(f"{used[number][1]['image']} ({used[number][0]})" for number in same))
+            first = {used[number][0]: used[number][1]["image"] for number in reversed(same)}  # of each split
+            if len(first) > 1:
+                more = f" and {len(same) - len(first)} more" if len(same) > len(first) else ""
+                faults.append(" = ".join(f"{name} ({split})" for split, name in reversed(first.items())) + more)
     _refuse(file, "no image may be in two splits", faults, "Keep one of each and make the split again by patient.")
 
 
@@ -195,8 +240,8 @@ def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> 
     for split, entry in used:
         where = f"{split}, case {entry['case_id']}: "
         try:
-            image = image_size(root / entry["image"])
-            mask = read_mask(root / entry["label"])
+            image = image_size(os.path.join(root, entry["image"]), whole=True)
+            mask = read_mask(os.path.join(root, entry["label"]))
         except ImageError as error:
             damaged.append(f"{where}{error}")
             continue
@@ -209,92 +254,6 @@ def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> 
     _refuse(file, "a label must not be empty", empty, 'Draw the lesion, or declare "empty": true in the entry.')
 
 
-def assign_splits(strata: Mapping[str, Any], sizes: Sequence[int], *, seed: int) -> dict[str, int]:
-    """Deal groups to splits of exact sizes, each stratum spread evenly over them.
-
-    Args:
-        strata: the stratum of each group (a case or patient); one value for all is a plain random split.
-        sizes: the number of groups of each split; together no more than there are groups.
-        seed: of the shuffle.
-
-    Returns:
-        The number of each group's split; groups beyond the sizes are left out.
-
-    Raises:
-        InputError: when there are fewer groups than asked for.
-
-    Example:
-        >>> dealt = assign_splits({str(i): i % 2 for i in range(10)}, [6, 2, 2], seed=0)
-        >>> [sum(int(group) % 2 for group in dealt if dealt[group] == split) for split in range(3)]
-        [3, 1, 1]
-    """
-    import random
-
-    if sum(sizes) > len(strata) or min(sizes) < 0:
-        raise InputError("split sizes", f"must sum to at most {len(strata)} groups", got=tuple(sizes))
-    groups = sorted(strata)
-    random.Random(seed).shuffle(groups)
-    groups.sort(key=lambda group: str(strata[group]))  # stable: random within each stratum
-    rest = len(groups) - sum(sizes)
-    # Each split's turns are spread evenly over the row of groups, so each stratum gets its share.
-    turns = [((turn + 0.5) / size, split) for split, size in enumerate([*sizes, rest]) for turn in range(size)]
-    return {group: split for group, (_, split) in zip(groups, sorted(turns), strict=True) if split < len(sizes)}
-
-
-def split_sizes(split: Sequence[float], groups: int) -> list[int]:
-    """Turn ratios that sum to 1 into exact sizes (largest remainder); whole numbers are sizes already.
-
-    Raises:
-        InputError: for anything else.
-
-    Example:
-        >>> split_sizes([0.6, 0.2, 0.2], 348), split_sizes([208, 70, 70], 348)
-        ([209, 70, 69], [208, 70, 70])
-    """
-    if len(split) != len(SPLITS) or min(split) < 0:
-        raise InputError("split", "must be three numbers: training, validation, test", got=tuple(split))
-    if all(float(share).is_integer() for share in split) and sum(split) > 1:
-        return [int(share) for share in split]
-    if abs(sum(split) - 1) > 1e-6:
-        raise InputError("split", "must be three counts, or three ratios that sum to 1", got=tuple(split))
-    exact = [share * groups for share in split]
-    sizes = [int(size) for size in exact]
-    by_remainder = sorted(range(len(exact)), key=lambda i: sizes[i] - exact[i])
-    for i in by_remainder[: groups - sum(sizes)]:
-        sizes[i] += 1
-    return sizes
-
-
-def deal(
-    entries: Sequence[Entry], split: Sequence[float], *, seed: int, stratify: Sequence[str] = ()
-) -> dict[str, list[Entry]]:
-    """Split entries by patient into the three lists of a manifest.
-
-    Args:
-        entries: the entries of all images.
-        split: three counts of patients, or three ratios, for training, validation and test.
-        seed: of the shuffle.
-        stratify: columns whose values are spread evenly; a patient's value is that of the first image.
-
-    Raises:
-        InputError: for an unknown column or sizes that do not fit.
-    """
-    strata: dict[str, tuple[str, ...]] = {}
-    for entry in entries:
-        for column in stratify:
-            if column not in entry:
-                raise InputError("stratify", f"must name columns of the entries: {', '.join(entry)}", got=column)
-        values = tuple(str(entry[column]) for column in stratify)
-        strata.setdefault(str(entry.get("patient_id", entry["case_id"])), values)
-    dealt = assign_splits(strata, split_sizes(split, len(strata)), seed=seed)
-    lists: dict[str, list[Entry]] = {name: [] for name in SPLITS}
-    for entry in entries:
-        number = dealt.get(str(entry.get("patient_id", entry["case_id"])))
-        if number is not None:
-            lists[SPLITS[number]].append(entry)
-    return lists
-
-
 def write_manifest(content: Mapping[str, Any], path: str | Path) -> Path:
     """Write a manifest, one entry a line; beside, then renamed.
 
@@ -305,8 +264,12 @@ def write_manifest(content: Mapping[str, Any], path: str | Path) -> Path:
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.partial")
-    partial.write_text("".join(_lines(content)), encoding="utf-8")
-    os.replace(partial, file)
+    text = "".join(_lines(content))
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
     return file
 
 

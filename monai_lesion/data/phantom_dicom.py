@@ -31,8 +31,11 @@ def write_dicom(path: str | Path, case: SimulatedCase, view: SimulatedView, *, s
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
     from pydicom.uid import UID, generate_uid
 
+    from monai_lesion.data.phantom_images import GENERATOR
+
     def uid(*names: str) -> UID:
-        return generate_uid(entropy_srcs=["monai_lesion.phantoms", str(seed), case.case_id, *names])
+        # The generator counts: other pixels under the same identifier would be taken for the old ones by an archive.
+        return generate_uid(entropy_srcs=["/".join(["monai_lesion", str(GENERATOR), str(seed), case.case_id, *names])])
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(ULTRASOUND_IMAGE_STORAGE)
@@ -58,16 +61,16 @@ def write_dicom(path: str | Path, case: SimulatedCase, view: SimulatedView, *, s
         "SeriesInstanceUID": uid("series"),
         "SeriesNumber": 1,
         "SeriesDescription": "Simulated lesion in two orthogonal views",
-        "Laterality": "",
         "Manufacturer": "monai_lesion",
         "ManufacturerModelName": f"Simulated scanner {case.centre}",
         "InstitutionName": f"Simulated centre {case.centre}",
         # General Image, Image Pixel, US Image, SOP Common
         "SOPClassUID": UID(ULTRASOUND_IMAGE_STORAGE),
         "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
-        "ImageType": ["ORIGINAL", "PRIMARY", "", "0001"],
+        "ImageType": ["ORIGINAL", "PRIMARY", "SMALL PARTS", "0001"],  # 0001: two-dimensional imaging
         "InstanceNumber": 1 if front else 2,
         "PatientOrientation": "",
+        "ImageLaterality": "U",  # of no paired part of the body
         "ContentDate": f"2021{number // 28 % 12 + 1:02d}{number % 28 + 1:02d}",
         "ContentTime": "120000" if front else "120100",
         "ImageComments": f"simulated, {view.view} view",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +89,10 @@ def _line(rng: Random, field: FieldOfView, length_mm: float) -> Floats:
 
 def _ridge(distance: Floats, width: float) -> Floats:
     """1 at distance 0, falling to 0 within a few widths; cheaper than a Gaussian."""
-    return np.square(np.maximum(1 - np.square(distance * np.float32(0.5 / width)), 0))
+    return np.asarray(np.square(np.maximum(1 - np.square(distance * np.float32(0.5 / width)), 0)))
 
 
-def layered_tissue(rng: Random, field: FieldOfView, anatomy: NDArray[np.float64]) -> tuple[Floats, Floats]:
+def layered_tissue(rng: Random, field: FieldOfView, anatomy: Sequence[float]) -> tuple[Floats, Floats]:
     """Skin, fat in lobules, fibrous tissue, muscle with its striations, and what lies deeper.
 
     Args:
@@ -118,18 +119,20 @@ def layered_tissue(rng: Random, field: FieldOfView, anatomy: NDArray[np.float64]
     in_fibrous = calm * (3.2 * broad + 2.6 * fine + 1.8 * streaks + 4 * _ridge(waves - 0.7, 0.12)) - 1
     tilt = np.float32(rng.uniform(-0.12, 0.12)) * np.arange(field.size[1], dtype=np.float32) * np.float32(field.spacing)
     phase = (depth + tilt) * np.float32(2 * np.pi / rng.uniform(1.1, 2.0)) + 2.0 * waves + 0.8 * fine
-    in_muscle = -8 + 2 * broad + 9 * np.maximum(np.sin(phase), 0) ** 4 * np.clip(0.6 + 0.6 * streaks, 0, 1.4)
+    in_muscle = (
+        -8 + 2 * broad + 9 * np.square(np.square(np.maximum(np.sin(phase), 0))) * np.clip(0.6 + 0.6 * streaks, 0, 1.4)
+    )
     in_deep = -11 + 4 * anatomy[7] + 3 * broad + 2 * streaks
     echo = np.where(
         depth < fat, in_fat, np.where(depth < fibrous, in_fibrous, np.where(depth < muscle, in_muscle, in_deep))
     )
     echo = np.where(depth < skin, np.float32(3), echo)
     for boundary, gain, width in (
-        (0.15, 10, 0.22),
-        (skin, 9, 0.16),
-        (fat, 8, 0.20),
-        (fibrous, 10, 0.25),
-        (muscle, 12, 0.3),
+        (0.15, 12, 0.22),
+        (skin, 11, 0.16),
+        (fat, 11, 0.20),
+        (fibrous, 13, 0.25),
+        (muscle, 15, 0.3),
     ):
         broken = np.clip(0.75 + 0.6 * _line(rng, field, 3), 0, 1.3)
         echo = echo + gain * broken * _ridge(depth - boundary, width)
@@ -145,7 +148,7 @@ def _window(field: FieldOfView, centre: tuple[float, float], reach: float) -> tu
 
 def _level(
     field: FieldOfView, window: tuple[slice, slice], centre: tuple[float, float], radii: NDArray[np.float64]
-) -> tuple[Floats, Floats]:
+) -> tuple[NDArray[np.float64], Floats]:
     """Distance from the centre over that of the outline, and the distance from the outline along the ray in mm."""
     down = (np.arange(window[0].start, window[0].stop)[:, None] - centre[0]) * field.spacing
     across = (np.arange(window[1].start, window[1].stop)[None] - centre[1]) * field.spacing
@@ -262,7 +265,7 @@ def add_lesion(
     loss: Floats,
     centre: tuple[float, float],
     radii: NDArray[np.float64],
-    behaviour: NDArray[Any],
+    behaviour: Sequence[float],
 ) -> NDArray[np.bool_]:
     """Write the lesion into echo and loss; give its exact mask.
 
@@ -281,7 +284,7 @@ def add_lesion(
     mask[window] = level <= 1
     part, toll = echo[window], loss[window]
     around = float(part[(level > 1.05) & (level < 1.4)].mean())
-    kind, strength, posterior, margin, halo, inside = (float(number) for number in behaviour[:6])
+    kind, strength, posterior, margin, halo, inside = behaviour[:6]
     if kind < 0.72:
         contrast = -6 - 10 * strength
     elif kind < 0.86:
@@ -300,10 +303,14 @@ def add_lesion(
     if halo < 0.25 or 0.72 <= kind < 0.86:
         rim = 4 + 5 * strength if halo < 0.5 else -5 - 5 * strength
         part += np.float32(rim) * _ridge(distance - 0.3, 0.25 + 0.5 * margin)
-    cost = (
-        0.15 + 0.9 * (posterior - 0.6) / 0.4
-        if posterior > 0.6
-        else (-0.6 * (0.35 - posterior) / 0.35 if posterior < 0.35 else 0.0)
-    )
-    toll += soft * np.float32(cost)
+    toll += soft * np.float32(_posterior_loss(posterior))
     return mask
+
+
+def _posterior_loss(posterior: float) -> float:
+    """What the lesion costs the beam more than its surroundings, dB/mm: below 0 it enhances, above it shadows."""
+    if posterior < 0.35:
+        return -0.2 - 0.6 * (0.35 - posterior) / 0.35
+    if posterior > 0.6:
+        return 0.2 + 0.85 * (posterior - 0.6) / 0.4
+    return 0.0

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.data.phantom_images import LesionShape, SimulatedCase, SimulatedView, simulate_case
+from monai_lesion.data.phantom_images import GENERATOR, LesionShape, SimulatedCase, SimulatedView, simulate_case
 from monai_lesion.errors import InputError
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "write_phantoms",
 ]
 
-GENERATOR = 1  # raise it when the pictures change, so that no cache keeps old ones
 DEFAULT_CASES, DEFAULT_SEED = 48, 0
 SUFFIXES = {"png": ".png", "dicom": ".dcm"}
 MANIFESTS = {"png": "phantoms.json", "dicom": "phantoms_dicom.json"}
@@ -95,8 +94,11 @@ def default_phantoms() -> Path:
     """The manifest of the default simulated cases, made on first use.
 
     They lie in ``$MONAI_LESION_CACHE`` or ``~/.cache/monai_lesion``; the folder may be deleted at any time.
+
+    Raises:
+        InputError: when the cache folder cannot be written.
     """
-    cache = Path(os.environ.get("MONAI_LESION_CACHE") or Path.home() / ".cache" / "monai_lesion").expanduser()
+    cache = Path(os.environ.get("MONAI_LESION_CACHE") or "~/.cache/monai_lesion").expanduser().absolute()
     folder = cache / f"phantoms-v{GENERATOR}-{DEFAULT_CASES}-{DEFAULT_SEED}"
     manifest = folder / MANIFESTS["png"]
     if not manifest.is_file():
@@ -105,6 +107,9 @@ def default_phantoms() -> Path:
         except InputError:
             if not manifest.is_file():  # else another process was faster, and its files are the same
                 raise
+        except OSError as error:
+            fix = "Set the environment variable MONAI_LESION_CACHE to a folder that you may write, with 20 MB free"
+            raise InputError(cache, "the simulated cases need a folder to be kept in", got=error, fix=fix) from error
     return manifest
 
 
@@ -140,7 +145,7 @@ def _write_cases(
     from tqdm import tqdm
 
     job = partial(_write_case, folder, seed, kinds)
-    count = min((os.cpu_count() or 1) if workers is None else workers, cases)
+    count = min(_cores() if workers is None else workers, cases)
     bar = {"total": cases, "desc": "simulating", "unit": "case", "disable": not progress}
     if count <= 1:
         for case in tqdm(range(cases), **bar):
@@ -156,6 +161,11 @@ def _write_cases(
             raise
 
 
+def _cores() -> int:
+    """The cores that this process may use, which in a container or on a cluster are fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _write_case(folder: Path, seed: int, kinds: tuple[str, ...], case: int) -> list[Entry]:
     """Write the files of one case; give its entries without the image."""
     from PIL import Image
@@ -165,12 +175,12 @@ def _write_case(folder: Path, seed: int, kinds: tuple[str, ...], case: int) -> l
     for view in simulated.views:
         name = f"{simulated.case_id}_{view.view}"
         if "png" in kinds:
-            Image.fromarray(view.pixels).save(folder / "images" / f"{name}.png", compress_level=3)
+            Image.fromarray(view.pixels).save(folder / "images" / f"{name}.png", compress_level=2)
         if "dicom" in kinds:
             from monai_lesion.data.phantom_dicom import write_dicom
 
             write_dicom(folder / "images" / f"{name}.dcm", simulated, view, seed=seed)
-        Image.fromarray(view.mask.astype("uint8") * 255).save(folder / "masks" / f"{name}.png", compress_level=3)
+        Image.fromarray(view.mask.astype("uint8") * 255).save(folder / "masks" / f"{name}.png", compress_level=2)
         entries.append(
             {
                 "case_id": simulated.case_id,

@@ -18,7 +18,7 @@ def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDA
     """Write a mask beside its place, then rename it.
 
     Args:
-        mask: upright ``(H, W)``, lesion where not 0.
+        mask: upright ``(H, W)``, lesion where above 0.
         path: where to, without ending; folders are made.
         format: ``"png"`` (0 and 255) or ``"nifti"`` (0 and 1, indexed (x, y) as ITK reads the picture).
         affine: 4 x 4 of the NIfTI, millimetres in RAS; None for one millimetre a pixel.
@@ -27,22 +27,28 @@ def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDA
         The file.
 
     Raises:
-        InputError: for an unknown format.
+        InputError: for an unknown format or another shape.
     """
     if format not in ENDINGS:
         raise InputError("format", f"must be one of {', '.join(ENDINGS)}", got=format)
+    if np.ndim(mask) != 2:
+        raise InputError("mask", "must be (H, W)", got=np.shape(mask))
     file = Path(f"{path}{ENDINGS[format]}")
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".partial-{file.name}")
     binary = (np.asarray(mask) > 0).astype(np.uint8)
-    if format == "png":
-        from PIL import Image
+    try:
+        if format == "png":
+            from PIL import Image
 
-        Image.fromarray(binary * 255).save(partial)
-    else:
-        import nibabel
+            Image.fromarray(binary * np.uint8(255)).save(partial)
+        else:
+            import nibabel
 
-        image = nibabel.Nifti1Image(binary.T.copy(), np.diag([-1.0, -1.0, 1.0, 1.0]) if affine is None else affine)
-        nibabel.save(image, partial)
-    os.replace(partial, file)
+            image = nibabel.Nifti1Image(binary.T.copy(), np.diag([-1.0, -1.0, 1.0, 1.0]) if affine is None else affine)
+            image.header.set_xyzt_units("mm")
+            nibabel.save(image, partial)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
     return file

@@ -42,7 +42,7 @@ class GroupedConvolution(nn.Sequential):
 
     def __init__(self, spatial_dims: int, in_channels: int, out_channels: int, *, group_size: int) -> None:
         super().__init__()
-        size = min(group_size, in_channels)
+        size = min(group_size, in_channels) if isinstance(group_size, int) else 0
         if size < 1 or in_channels % size:
             raise InputError(
                 "group_size",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,16 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError
+from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
+
+_DEFAULTS = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read ``{"model": state_dict}`` without unpickling anything but tensors.
+
+    Args:
+        path: the file; a plain state dict is read as well.
 
     Raises:
         CheckpointError: when the file is missing, damaged or something else.
@@ -21,6 +28,8 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     if not file.is_file():
         fix = "Train first (monai.bundle run training), or name the weights"
         raise CheckpointError(file, "the weights must exist", got="no file", fix=fix)
+    if file.stat().st_size == 0:
+        raise CheckpointError(file, "must hold weights", got="an empty file")
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; each means the same to the user
@@ -33,14 +42,51 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def describe(state: dict[str, torch.Tensor]) -> str:
-    """Which network of the family a state dict belongs to."""
-    if "encoder.1.stage.set2.conv.weight" in state:
-        return "UNet"
-    if "encoder.1.stage.set1.conv.weight" in state:
-        return "LightUNet"
-    size = [w.shape[1] for name, w in state.items() if name.endswith("conv.grouped.weight")]
-    return f"LighterUNet(group_size={max(size)})" if size else "another network"
+def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[UNet], dict[str, int]] | None:
+    """Which network of the family has tensors of these shapes.
+
+    Args:
+        shapes: the shape of each tensor of a state dict.
+
+    Returns:
+        The class and its arguments, or None for another network.
+
+    Example:
+        >>> network = LighterUNet(in_channels=1, group_size=8)
+        >>> identify({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})[1]
+        {'spatial_dims': 2, 'in_channels': 1, 'out_channels': 1, 'group_size': 8}
+    """
+    plain, grouped = "encoder.0.set{}.conv.weight", "encoder.0.set{}.conv.grouped.weight"
+    first, head = shapes.get(plain.format(1), shapes.get(grouped.format(1), ())), shapes.get("head.weight", ())
+    if len(head) not in (4, 5) or len(first) != len(head):
+        return None
+    arguments = {"spatial_dims": len(head) - 2, "in_channels": first[1], "out_channels": head[0]}
+    if plain.format(1) in shapes:
+        return (UNet if plain.format(2) in shapes else LightUNet), arguments
+    # The first layer has a rule of its own, and narrow layers have fewer channels than C: the widest group is C.
+    sizes = [
+        shape[1]
+        for name, shape in shapes.items()
+        if name.endswith(".grouped.weight") and name != grouped.format(1) and len(shape) == len(head)
+    ]
+    if not sizes:
+        return None
+    return LighterUNet, arguments | {"in_channels": first[0], "group_size": max(sizes)}
+
+
+def describe(state: Mapping[str, torch.Tensor]) -> str:
+    """Which network a state dict belongs to, as one would write it.
+
+    Example:
+        >>> describe(LighterUNet(group_size=8).state_dict())
+        'LighterUNet(group_size=8)'
+    """
+    found = identify({name: tuple(tensor.shape) for name, tensor in state.items()})
+    if found is None:
+        return "another network"
+    kind, arguments = found
+    told = [f"{name}={value}" for name, value in arguments.items() if _DEFAULTS.get(name) != value]
+    return f"{kind.__name__}({', '.join(told)})"
 
 
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
@@ -61,7 +107,10 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     wrong += [name for name in state if name not in own]
     if wrong:
         found = f"weights of {describe(state)} ({len(wrong)} tensors differ, first {wrong[0]})"
-        fix = "Set network_def to the network that was trained, e.g. --network_def#group_size 16"
+        if any(".double_conv." in name for name in state):
+            found, fix = "weights with the authors' names", "Load them with networks.published.load_published"
+        else:
+            fix = "Set network_def to the network that was trained, e.g. --network_def#group_size 16"
         raise CheckpointError(path, f"must hold weights of {describe(own)}", got=found, fix=fix)
     network.load_state_dict(state)
     return network

@@ -15,15 +15,15 @@ MIN_SIZE = 16  # four 2 x 2 poolings
 
 
 class UNet(nn.Module):
-    """U-net as the paper draws it: both conv sets of every stage are regular 3 x 3 convolutions.
+    r"""U-net as the paper draws it: both conv sets of every stage are regular 3 x 3 convolutions.
 
     ::
 
         image -- 64 --------------------------------- 64 -- 1 x 1 -- logits
-                  \\-- 128 ---------------------- 64 --/
-                        \\-- 256 ---------- 128 --/
-                              \\-- 512 -- 256 --/
-                                \\-- 512 --/  (dropout)
+                  \-- 128 ---------------------- 64 --/
+                        \-- 256 ---------- 128 --/
+                              \-- 512 -- 256 --/
+                                \-- 512 --/  (dropout)
 
     Args:
         spatial_dims: 2 for images, 3 for volumes.
@@ -34,6 +34,8 @@ class UNet(nn.Module):
     Shape:
         - input: ``(B, in_channels, H, W[, D])``, every side at least 16
         - output: logits ``(B, out_channels, H, W[, D])``; the sigmoid belongs to loss and postprocessing
+
+        In training, one image needs a side of at least 32: batch normalisation cannot normalise a single value.
 
     Raises:
         InputError: for arguments out of range.
@@ -84,7 +86,7 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute logits ``(B, out_channels, H, W[, D])`` of ``x`` ``(B, in_channels, H, W[, D])``."""
-        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):
+        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):  # type: ignore
             self._check(x)
         skips: list[torch.Tensor] = []
         for stage in self.encoder:
@@ -151,6 +153,8 @@ class LighterUNet(UNet):
         group_size: int = 128,
         dropout: float = 0.5,
     ) -> None:
+        if not isinstance(group_size, int):
+            raise InputError("group_size", "must be a positive integer", got=repr(group_size))
         self.group_size = group_size
         super().__init__(spatial_dims, in_channels, out_channels, dropout=dropout)
 

@@ -1,0 +1,185 @@
+"""DICOM Secondary Capture: a picture of the result, which every viewer shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monai_lesion.dicom.files import require_highdicom
+from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, lossy_compression, seal
+from monai_lesion.dicom.sources import SourceFrame, open_source, value_of
+from monai_lesion.errors import InputError
+from monai_lesion.measurements import Ends, Measurements
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+AXIS, TEXT, BAND = (255, 210, 60), (235, 235, 235), (0, 0, 0)
+MARGIN = 6
+PLAIN = str.maketrans("²³", "23")  # Pillow's own font has no raised digits
+
+
+def secondary_capture(
+    source: Dataset | str | Path,
+    picture: NDArray[np.uint8],
+    mask: ArrayLike,
+    algorithm: Algorithm,
+    *,
+    frame: int | None = None,
+    measurements: Measurements | None = None,
+) -> Dataset:
+    """Make a colour picture with the contour, the axes and a band of text below.
+
+    Args:
+        source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
+        picture: the frame as it was read.
+        mask: 0 and 1, of the source's size.
+        algorithm: what made the mask.
+        frame: index from 0; needed when the source has several frames.
+        measurements: of the mask; None, or an empty mask, gives no sizes.
+
+    Shape:
+        - picture: ``(H, W)`` or ``(H, W, 3)`` uint8 RGB
+        - mask: ``(H, W)``
+
+    Returns:
+        A dataset whose pixels are ``(H + band, W, 3)``, wider where the text needs it; the upper left ``(H, W)`` is
+        the picture, pixel on pixel.
+
+    Raises:
+        InputError: when picture or mask is not of the source's size, the frame is missing or none, the source is no
+            such image or lacks an identifier, or highdicom is absent.
+
+    Source:
+        DICOM PS3.3, A.8.1 (Secondary Capture Image IOD).
+    """
+    require_highdicom()
+    origin = open_source(source, frame)
+    inside = origin.checked_mask(mask)
+    grey = np.asarray(picture)
+    if grey.dtype != np.uint8 or grey.shape not in (origin.shape, (*origin.shape, 3)):
+        rule = f"must be 8-bit, grey or RGB, with the rows and columns {origin.shape} of {origin.name}"
+        raise InputError("picture", rule, got=f"{grey.dtype} {grey.shape}")
+    pixels = draw_result(grey, inside, algorithm, measurements=measurements)
+    return seal(_dataset(origin, pixels, algorithm, measurements), origin)
+
+
+def draw_result(
+    picture: NDArray[np.uint8], mask: NDArray[np.uint8], algorithm: Algorithm, *, measurements: Measurements | None
+) -> NDArray[np.uint8]:
+    """Contour, axes and a band of text below the picture."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    from monai_lesion.overlays import draw_overlay
+
+    drawn = Image.fromarray(draw_overlay(picture, pred=mask))
+    draw = ImageDraw.Draw(drawn)
+    if measurements is not None:
+        for ends in (measurements.long_axis_ends, measurements.short_axis_ends):
+            _draw_axis(draw, ends)
+    lines = _lines(mask, algorithm, measurements)
+    font = ImageFont.load_default(size=min(22.0, max(11.0, drawn.height / 36)))
+    boxes = [font.getbbox(line) for line in lines]
+    step = max(box[3] for box in boxes) + MARGIN // 2
+    width = max(drawn.width, int(max(box[2] for box in boxes)) + 2 * MARGIN)
+    sheet = Image.new("RGB", (width, drawn.height + int(step * len(lines)) + 2 * MARGIN), BAND)
+    sheet.paste(drawn, (0, 0))
+    band = ImageDraw.Draw(sheet)
+    for number, line in enumerate(lines):
+        band.text((MARGIN, drawn.height + MARGIN + number * step), line, fill=TEXT, font=font)
+    return np.asarray(sheet)
+
+
+def _draw_axis(draw: Any, ends: Ends) -> None:
+    (row, column), (other_row, other_column) = ends
+    draw.line([(column, row), (other_column, other_row)], fill=AXIS, width=1)
+    for y, x in ends:
+        draw.ellipse([x - 2, y - 2, x + 2, y + 2], outline=AXIS)
+
+
+def _lines(mask: NDArray[np.uint8], algorithm: Algorithm, measurements: Measurements | None) -> list[str]:
+    lines = []
+    if not mask.any():
+        lines.append("No lesion found")
+    elif measurements is not None:
+        axes = f"Long axis {measurements.long_axis}   Short axis {measurements.short_axis}"
+        lines += [axes, f"Area {measurements.area}"]
+        if measurements.spacing is None:
+            lines.append("In pixels: the image does not state its scale")
+        if measurements.at_border:
+            lines.append("Touches the border: sizes are lower bounds")
+    made_by = f"{algorithm.name}, {MANUFACTURER} {algorithm.version_text}"
+    return [line.translate(PLAIN) for line in (*lines, made_by, NOTICE)]
+
+
+def _dataset(
+    source: SourceFrame, pixels: NDArray[np.uint8], algorithm: Algorithm, measurements: Measurements | None
+) -> Dataset:
+    """Built without highdicom's SCImage, which wants an orientation of the patient that no ultrasound knows."""
+    from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
+
+    made, header = creation(source, algorithm, "SC"), source.header
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = header.SOPClassUID
+    reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    if source.frame_number is not None:
+        reference.ReferencedFrameNumber = source.frame_number
+    values = {
+        # General Series, General Equipment
+        "Modality": "OT",  # not US, or a search for ultrasound images would find it and segment it again
+        "SeriesInstanceUID": made["series_instance_uid"],
+        "SeriesNumber": made["series_number"],
+        "SeriesDescription": "Lesion overlay, research use only",
+        "Manufacturer": made["manufacturer"],
+        "ManufacturerModelName": made["manufacturer_model_name"],
+        "SoftwareVersions": made["software_versions"],
+        "DeviceSerialNumber": made["device_serial_number"],
+        # SC Equipment, General Image, General Reference
+        "ConversionType": "WSD",
+        "ImageType": ["DERIVED", "SECONDARY"],
+        "InstanceNumber": made["instance_number"],
+        "PatientOrientation": None,
+        "ContentDate": made["content_date"],
+        "ContentTime": made["content_time"],
+        "ImageComments": NOTICE,
+        "SourceImageSequence": [reference],
+        # Image Pixel
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "RGB",
+        "PlanarConfiguration": 0,
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+        # SOP Common
+        "SOPClassUID": SECONDARY_CAPTURE,
+        "SOPInstanceUID": made["sop_instance_uid"],
+    }
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
+    dataset.file_meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    dataset.update(lossy_compression(source))
+    side = value_of(header, "ImageLaterality")
+    if side in ("L", "R", "B", "U"):
+        dataset.ImageLaterality = side
+    else:  # type 2C: empty where nobody knows whether the part of the body is one of a pair
+        dataset.Laterality = value_of(header, "Laterality") if value_of(header, "Laterality") in ("L", "R") else None
+    if value_of(header, "BurnedInAnnotation") in ("YES", "NO"):  # whether pixels name the patient: our text does not
+        dataset.BurnedInAnnotation = header.BurnedInAnnotation
+    if measurements is not None and measurements.spacing is not None:
+        dataset.PixelSpacing = [round(step, 9) for step in measurements.spacing]
+    data = pixels.tobytes()
+    dataset.PixelData = data + b"\0" * (len(data) % 2)
+    dataset["PixelData"].VR = "OB"
+    return dataset

@@ -1,0 +1,50 @@
+"""DICOM objects to files, and the libraries that this takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monai_lesion.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+def write(dataset: Dataset, path: str | Path) -> Path:
+    """Write an object beside its place, then rename it.
+
+    Args:
+        dataset: as one of the writers returns it.
+        path: the file; folders are made.
+
+    Returns:
+        The file.
+    """
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".partial-{os.getpid()}-{file.name}")
+    try:
+        dataset.save_as(partial, enforce_file_format=True)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return file
+
+
+def require_highdicom() -> None:
+    """Name the missing extra.
+
+    Raises:
+        InputError: without highdicom, or with pydicom 2.
+    """
+    fix = 'Install them: pip install "monai-lesion[dicom]"'
+    try:
+        import highdicom
+        import pydicom
+    except ImportError as error:
+        raise InputError("DICOM output", "needs highdicom and pydicom 3", got=f"no {error.name}", fix=fix) from error
+    if int(pydicom.__version__.split(".")[0]) < 3:
+        got = f"pydicom {pydicom.__version__}, highdicom {highdicom.__version__}"
+        raise InputError("DICOM output", "needs highdicom and pydicom 3", got=got, fix=fix)

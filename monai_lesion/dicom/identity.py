@@ -1,0 +1,295 @@
+"""Who made an object, of whom, and under which identifier: the same result is always the same object.
+
+::
+
+    source --required patient and study attributes--+
+                                                    +-- object -- hash -- its identifier
+    source, algorithm -- series, tracking ----------+
+
+Nothing in an object depends on when or where it was made. So a second run makes it again byte for byte, an archive
+keeps one of the two, and no identifier ever names two contents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from monai_lesion.dicom.sources import SINGLE_FRAME_ULTRASOUND, SourceFrame, value_of
+from monai_lesion.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.uid import UID
+
+MANUFACTURER = "monai_lesion"
+NOTICE = "Research use only; not a medical device"
+SERIES_OFFSETS = {"SEG": 1, "SR": 2, "SC": 3}
+
+# What DICOM requires of the Patient and General Study modules (PS3.3, C.7.1.1 and C.7.2.1), and nothing more.
+IDENTITY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+MOMENTS = ("Content", "Acquisition", "Series", "Study")  # of the source, the nearest to its picture first
+NO_DATE, NO_TIME = "19000101", "000000"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made a result.
+
+    Args:
+        name: of the network, such as "Lighter U-net @128".
+        version: of this package.
+        weights: hash of the weights, in hexadecimal digits.
+        bundle_version: of the bundle that the network came from; empty without one.
+        settings: what else decides the mask, such as the threshold or the crop.
+
+    Raises:
+        InputError: for an empty or overlong text, or one that DICOM cannot hold.
+
+    Example:
+        >>> Algorithm("Lighter U-net @128", "0.1.0", "9f86d081884c7d65", bundle_version="0.2.0").version_text
+        '0.1.0 (bundle 0.2.0, weights 9f86d081884c)'
+    """
+
+    name: str
+    version: str
+    weights: str
+    bundle_version: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, longest in (("name", 64), ("version", 16), ("weights", 128), ("bundle_version", 16)):
+            text = getattr(self, name)
+            if (not text and name != "bundle_version") or len(text) > longest:
+                raise InputError(f"algorithm {name}", f"must have 1 to {longest} characters", got=repr(text))
+        for text in (
+            self.name,
+            self.version,
+            self.weights,
+            self.bundle_version,
+            *self.settings,
+            *self.settings.values(),
+        ):
+            if not re.fullmatch(r"[ -\[\]-~]*", text):
+                rule = "must be printable ASCII without a backslash, which separates values in DICOM"
+                raise InputError("algorithm", rule, got=repr(text))
+
+    @property
+    def version_text(self) -> str:
+        """Version, bundle version and the start of the hash, short enough for one DICOM text."""
+        bundle = f"bundle {self.bundle_version}, " if self.bundle_version else ""
+        return f"{self.version} ({bundle}weights {self.weights[:12]})"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Everything but name and version, in a fixed order."""
+        bundle = {"bundle_version": self.bundle_version} if self.bundle_version else {}
+        return {**bundle, "weights_sha256": self.weights, **dict(sorted(self.settings.items())), "notice": NOTICE}
+
+    @property
+    def key(self) -> str:
+        """Everything, for identifiers."""
+        return json.dumps([self.name, self.version, self.parameters])
+
+
+def stable_uid(*parts: object) -> UID:
+    """An identifier that follows from its parts.
+
+    Example:
+        >>> stable_uid("series", "1.2.3") == stable_uid("series", "1.2.3") != stable_uid("series", "1.2.4")
+        True
+    """
+    from pydicom.uid import generate_uid
+
+    return generate_uid(entropy_srcs=[json.dumps(["monai_lesion", *map(str, parts)])])
+
+
+def stand_in(source: SourceFrame) -> Dataset:
+    """The source as highdicom shall see it: a single ultrasound image of nobody.
+
+    highdicom copies the whole Patient and General Study modules and the scanner's institution, raises KeyError for the
+    retired classes, and takes no frame of a cine. :func:`seal` puts back what is true.
+    """
+    from pydicom import Dataset
+
+    dataset = Dataset()
+    dataset.SOPClassUID = SINGLE_FRAME_ULTRASOUND
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Rows", "Columns"):
+        setattr(dataset, keyword, source.header[keyword].value)
+    for keyword in IDENTITY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, None)
+    dataset.Modality = "US"
+    dataset.update(lossy_compression(source))
+    return dataset
+
+
+def lossy_compression(source: SourceFrame) -> Dataset:
+    """What a derived picture has to say of the source's lossy compression (PS3.3, C.7.6.1.1.5)."""
+    from pydicom import Dataset
+
+    dataset, header = Dataset(), source.header
+    dataset.LossyImageCompression = "01" if value_of(header, "LossyImageCompression") == "01" else "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if dataset.LossyImageCompression == "01" and value_of(header, keyword):
+            setattr(dataset, keyword, header[keyword].value)
+    return dataset
+
+
+def creation(source: SourceFrame, algorithm: Algorithm, kind: str) -> dict[str, Any]:
+    """Series, numbers, equipment and dates of a result, as highdicom's constructors name them.
+
+    The dates are those of the source: the day of the run would make another object of the same content.
+    """
+    date, time = moment(source.header)
+    return {
+        "series_instance_uid": stable_uid("series", kind, source.header.SeriesInstanceUID, algorithm.key),
+        "series_number": source.series_number % 1_000_000 * 100 + SERIES_OFFSETS[kind],
+        "sop_instance_uid": stable_uid("unsealed"),
+        "instance_number": source.instance_number,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": algorithm.name,
+        "software_versions": algorithm.version_text,
+        "device_serial_number": algorithm.weights[:64],
+        "content_date": date,
+        "content_time": time,
+    }
+
+
+def tracking(source: SourceFrame, algorithm: Algorithm) -> tuple[str, UID]:
+    """Name and identifier of the lesion, by which SEG and SR are known to mean the same."""
+    return "Lesion 1", stable_uid("lesion", source.header.SOPInstanceUID, source.frame, algorithm.key)
+
+
+def seal(dataset: Dataset, source: SourceFrame) -> Dataset:
+    """Give an object its patient, true references to the source, and an identifier made of its content.
+
+    Args:
+        dataset: as highdicom made it of the :func:`stand_in`; it is used up.
+        source: the true source.
+
+    Returns:
+        A plain dataset, ready to be written.
+    """
+    from pydicom import Dataset
+    from pydicom.filebase import DicomFileLike
+    from pydicom.filewriter import write_dataset
+
+    sealed = Dataset()
+    sealed.update(dataset)
+    sealed.file_meta, sealed.preamble = dataset.file_meta, b"\0" * 128
+    # When and with which library the object was made would make another object of the same content.
+    for keyword in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
+        if keyword in sealed:
+            del sealed[keyword]
+    sealed.update(identity(source.header))
+    for item in _items(sealed):
+        if item.get("ReferencedSOPInstanceUID") == source.header.SOPInstanceUID:
+            item.ReferencedSOPClassUID = source.header.SOPClassUID
+
+    content = BytesIO()
+    encoded = DicomFileLike(content)
+    encoded.is_little_endian, encoded.is_implicit_VR = True, False
+    write_dataset(encoded, sealed)
+    sealed.SOPInstanceUID = stable_uid("object", sha256(content.getvalue()).hexdigest())
+    sealed.file_meta.MediaStorageSOPInstanceUID = sealed.SOPInstanceUID
+    return sealed
+
+
+def identity(header: Dataset) -> Dataset:
+    """The patient and study attributes that DICOM requires, repaired, absent ones empty.
+
+    Text is written in UTF-8 unless it is plain ASCII, whatever the source's character set.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.StudyTime, header.PatientID, header.PatientComments = "11:20:00", "17", "a name"
+        >>> found = identity(header)
+        >>> found.StudyTime, found.PatientID, "PatientComments" in found
+        ('112000', '17', False)
+    """
+    from pydicom import Dataset, config
+
+    found = Dataset()
+    with config.disable_value_validation():  # its warnings would carry the patient's name into logs
+        values = {keyword: _text(value_of(header, keyword)) for keyword in IDENTITY}
+        for keyword, value in values.items():
+            if keyword.endswith("Date"):
+                value = date_of(value)
+            elif keyword.endswith("Time"):
+                value = time_of(value)
+            elif keyword == "PatientSex" and value not in ("M", "F", "O"):
+                value = ""
+            setattr(found, keyword, value)
+    if not "".join(values.values()).isascii():
+        found.SpecificCharacterSet = "ISO_IR 192"
+    return found
+
+
+def moment(header: Dataset) -> tuple[str, str]:
+    """Date and time of the source's picture; the first of 1900 when it has none."""
+    for name in MOMENTS:
+        if date := date_of(_text(value_of(header, f"{name}Date"))):
+            return date, time_of(_text(value_of(header, f"{name}Time"))) or NO_TIME
+    return NO_DATE, NO_TIME
+
+
+def date_of(text: str) -> str:
+    """A date as DICOM writes it, or nothing.
+
+    Example:
+        >>> date_of("2021.03.04"), date_of("2021-03-04"), date_of("20210399"), date_of("unknown")
+        ('20210304', '20210304', '', '')
+    """
+    from datetime import datetime
+
+    digits = re.sub(r"[.\-/ ]", "", text)
+    try:
+        return datetime.strptime(digits, "%Y%m%d").strftime("%Y%m%d") if len(digits) == 8 else ""
+    except ValueError:
+        return ""
+
+
+def time_of(text: str) -> str:
+    """A time as DICOM writes it, or nothing.
+
+    Example:
+        >>> time_of("11:20:00"), time_of("112000.5"), time_of("1120"), time_of("noon")
+        ('112000', '112000.5', '1120', '')
+    """
+    digits = text.replace(":", "").strip()
+    return digits if re.fullmatch(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", digits) else ""
+
+
+def _text(value: Any) -> str:
+    from pydicom.multival import MultiValue
+
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if isinstance(value, (MultiValue, list)) else str(value)
+
+
+def _items(dataset: Dataset) -> Iterator[Dataset]:
+    """The dataset and every item in its sequences."""
+    yield dataset
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _items(item)

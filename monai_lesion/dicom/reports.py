@@ -1,0 +1,142 @@
+"""DICOM Structured Report: the sizes of a lesion and the lines they were measured along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from monai_lesion.dicom.files import require_highdicom
+from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, seal, stable_uid, stand_in, tracking
+from monai_lesion.dicom.sources import MULTI_FRAME_ULTRASOUND, SINGLE_FRAME_ULTRASOUND, SourceFrame, open_source
+from monai_lesion.errors import InputError
+from monai_lesion.measurements import Measurements, Quantity
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# A pixel is no unit: UCUM has only a note in braces for it, and a note takes no power. So an area counts pixels.
+UNITS = {
+    "mm": ("mm", "mm"),
+    "mm2": ("mm2", "square millimeter"),
+    "px": ("{pixels}", "pixels"),
+    "px2": ("{pixels}", "pixels"),
+}
+
+
+def measurement_report(
+    source: Dataset | str | Path, measurements: Measurements, algorithm: Algorithm, *, frame: int | None = None
+) -> Dataset:
+    """Make a Comprehensive SR of one frame's measurements by template 1500.
+
+    One measurement group holds long and short axis, each with the line it was measured along; a second, planar one the
+    area and the contour. Both carry one tracking identifier, which is that of the SEG. Sizes are in millimetres where
+    the picture is calibrated, else in pixels. The report is complete, preliminary and verified by nobody.
+
+    Args:
+        source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
+        measurements: as :func:`monai_lesion.measurements.measure` gives them of the frame's mask.
+        algorithm: what made the mask.
+        frame: index from 0; needed when the source has several frames.
+
+    Raises:
+        InputError: when the contour lies outside the source, the frame is missing or none, the source is no such image
+            or lacks an identifier, or highdicom is absent.
+
+    Source:
+        DICOM PS3.16, TID 1500, 1501, 1410 and 4019; PS3.3, C.18.6: column and row, (0.5, 0.5) at the first pixel's
+        centre.
+    """
+    require_highdicom()
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    origin = open_source(source, frame)
+    number = origin.frame_number
+    image = sr.SourceImageForRegion(
+        SINGLE_FRAME_ULTRASOUND if number is None else MULTI_FRAME_ULTRASOUND,  # as highdicom knows them, until sealed
+        str(origin.header.SOPInstanceUID),
+        None if number is None else [number],
+    )
+    outline = _spatial_coordinates(np.vstack([measurements.contour, measurements.contour[:1]]), origin)
+    axes = [
+        (codes.SCT.LongAxis, measurements.long_axis, measurements.long_axis_ends),
+        (codes.SCT.ShortAxis, measurements.short_axis, measurements.short_axis_ends),
+    ]
+    lines = [
+        _measurement(name, size, sr.CoordinatesForMeasurement("POLYLINE", _spatial_coordinates(ends, origin), image))
+        for name, size, ends in axes
+    ]
+    tracking_id, tracking_uid = tracking(origin, algorithm)
+    common = {
+        "tracking_identifier": sr.TrackingIdentifier(uid=tracking_uid, identifier=tracking_id),
+        "finding_type": codes.SCT.Lesion,
+        "algorithm_id": sr.AlgorithmIdentification(
+            name=algorithm.name,
+            version=algorithm.version_text,
+            parameters=[f"{name}={value}" for name, value in algorithm.parameters.items()],
+        ),
+    }
+    axes_group = sr.MeasurementsAndQualitativeEvaluations(measurements=lines, **common)
+    axes_group[0].ContentSequence.extend(_comments(measurements))
+    region_group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_region=sr.ImageRegion("POLYLINE", outline, image),
+        measurements=[_measurement(codes.SCT.Area, measurements.area)],
+        **common,
+    )
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=stable_uid("device", algorithm.key),
+        name=MANUFACTURER,
+        manufacturer_name=MANUFACTURER,
+        model_name=algorithm.name,
+        serial_number=algorithm.weights[:64],
+    )
+    report = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device)),
+        procedure_reported=codes.SCT.DiagnosticUltrasonography,
+        imaging_measurements=[axes_group, region_group],
+    )
+    dataset = sr.ComprehensiveSR(
+        evidence=[stand_in(origin)],
+        content=report[0],
+        is_complete=True,
+        series_description="Lesion measurements, research use only",
+        **creation(origin, algorithm, "SR"),
+    )
+    return seal(dataset, origin)
+
+
+def _measurement(name: Any, size: Quantity, *lines: Any) -> Any:
+    from highdicom import sr
+
+    code, meaning = UNITS[size.unit]
+    unit = sr.CodedConcept(code, "UCUM", meaning)
+    return sr.Measurement(name, round(size.value, 4), unit, referenced_coordinates=lines or None)
+
+
+def _comments(measurements: Measurements) -> list[Any]:
+    """What the numbers alone would hide."""
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    comments = [NOTICE]
+    if measurements.spacing is None:
+        comments.append("Sizes are in pixels: the image does not state its scale")
+    if measurements.at_border:
+        comments.append("The lesion touches the border of the image: its sizes are lower bounds")
+    if measurements.components > 1:
+        comments.append(f"The largest of {measurements.components} separate parts is measured")
+    contains = sr.RelationshipTypeValues.CONTAINS
+    return [sr.TextContentItem(codes.DCM.Comment, text, contains) for text in comments]
+
+
+def _spatial_coordinates(points: ArrayLike, source: SourceFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """From (row, column), whole at pixel centres, to (column, row), whole at pixel edges."""
+    moved = np.asarray(points, np.float64)[:, ::-1] + 0.5
+    rows, columns = source.shape
+    if moved.min() < 0 or (moved.max(axis=0) > (columns, rows)).any():
+        rule = f"must lie within the {rows} rows and {columns} columns of {source.name}"
+        raise InputError("measurements", rule, fix="Measure the mask of this image, in its own size")
+    return moved

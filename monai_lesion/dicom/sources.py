@@ -1,0 +1,167 @@
+"""The ultrasound frame that a result belongs to: its header, checked before anything is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monai_lesion.errors import ImageError, InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SINGLE_FRAME_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
+MULTI_FRAME_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.3.1"
+SOURCES = {
+    SINGLE_FRAME_ULTRASOUND: "Ultrasound Image",
+    MULTI_FRAME_ULTRASOUND: "Ultrasound Multi-frame Image",
+    "1.2.840.10008.5.1.4.1.1.6": "Ultrasound Image (retired)",
+    "1.2.840.10008.5.1.4.1.1.3": "Ultrasound Multi-frame Image (retired)",
+    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.1": "Multi-frame Single Bit Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.2": "Multi-frame Grayscale Byte Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.3": "Multi-frame Grayscale Word Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture Image",
+}
+IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+
+@dataclass(frozen=True, eq=False)
+class SourceFrame:
+    """One frame of a DICOM image.
+
+    Args:
+        header: its attributes; the pixels are not looked at.
+        frame: index from 0 in a file of several frames; None for a single image.
+        name: the file, for messages.
+    """
+
+    header: Dataset
+    frame: int | None
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.header.Rows), int(self.header.Columns)
+
+    @property
+    def frame_number(self) -> int | None:
+        """The frame as DICOM counts it, from 1."""
+        return None if self.frame is None else self.frame + 1
+
+    @property
+    def instance_number(self) -> int:
+        """A number for the result that sorts as the source does."""
+        number = _whole(self.header, "InstanceNumber") or 1
+        return number if self.frame is None else number % 100_000 * 10_000 + self.frame + 1
+
+    @property
+    def series_number(self) -> int:
+        """The source's series number, 0 when it has none."""
+        return _whole(self.header, "SeriesNumber") or 0
+
+    def checked_mask(self, mask: ArrayLike) -> NDArray[np.uint8]:
+        """The mask as 0 and 1.
+
+        Raises:
+            InputError: when it is no mask or not of the source's size.
+        """
+        array = np.asarray(mask)
+        if array.shape != self.shape:
+            fix = "Take the mask in the picture's own size, not the network's"
+            rule = f"must have the rows and columns {self.shape} of {self.name}"
+            raise InputError("mask", rule, got=array.shape, fix=fix)
+        if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+            rule = "must hold 0 and 1 only"
+            raise InputError("mask", rule, got=f"{array.dtype} with other values", fix="Threshold it first")
+        return array.astype(np.uint8)
+
+
+def open_source(source: Dataset | str | Path, frame: int | None = None) -> SourceFrame:
+    """Read the header of a source, or take one that is read already, and check what every result needs of it.
+
+    Args:
+        source: a file, or its dataset; the pixels may be left out.
+        frame: index from 0; needed when there are several frames.
+
+    Raises:
+        ImageError: when the file cannot be read.
+        InputError: when it is another kind of object, lacks an identifier or its size, or has no such frame.
+
+    Source:
+        DICOM PS3.4, B.5 (Standard SOP Classes); the retired ones in its editions before 1998.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> open_source(Dataset())
+        Traceback (most recent call last):
+        monai_lesion.errors.InputError: source: SOPClassUID (0008,0016) must not be missing or empty...
+    """
+    from pydicom import Dataset
+
+    header = source if isinstance(source, Dataset) else _read(Path(source))
+    name = str(getattr(header, "filename", None) or "source")
+    for keyword in IDENTIFIERS:
+        if not value_of(header, keyword):
+            _missing(name, keyword)
+    if header.SOPClassUID not in SOURCES:
+        rule = "SOPClassUID (0008,0016) must be of an ultrasound or secondary capture image"
+        kind = getattr(header.SOPClassUID, "name", header.SOPClassUID)
+        raise InputError(name, rule, got=kind, fix="Take the image itself; other objects cannot be a source")
+    for keyword in ("Rows", "Columns"):
+        if not _whole(header, keyword):
+            _missing(name, keyword)
+    frames = _whole(header, "NumberOfFrames") or 1
+    if frames == 1 and frame in (None, 0):
+        return SourceFrame(header, None, name)
+    if frame is None:
+        fix = "Name one, from 0; each frame has results of its own"
+        raise InputError(name, "a cine needs a frame number", got=f"{frames} frames", fix=fix)
+    if not 0 <= frame < frames:
+        raise InputError(name, f"frame must be between 0 and {frames - 1}", got=frame)
+    return SourceFrame(header, frame, name)
+
+
+def _read(file: Path) -> Dataset:
+    import pydicom
+
+    try:
+        return pydicom.dcmread(file, stop_before_pixels=True)
+    except Exception as error:  # pydicom raises many kinds; each means the same to the user
+        raise ImageError(file, "must be a readable DICOM image", got=type(error).__name__) from error
+
+
+def _missing(name: str, keyword: str) -> None:
+    from pydicom.datadict import tag_for_keyword
+    from pydicom.tag import Tag
+
+    rule = f"{keyword} {Tag(tag_for_keyword(keyword) or 0)} must not be missing or empty"
+    raise InputError(name, rule, fix="Export the image again: without it no result can refer to the image")
+
+
+def value_of(header: Dataset, keyword: str) -> Any:
+    """An attribute's value; None where it is absent or damaged.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> value_of(Dataset(), "InstanceNumber") is None
+        True
+    """
+    try:
+        return header.get(keyword)
+    except Exception:  # pydicom converts when asked, and its converters raise many kinds
+        return None
+
+
+def _whole(header: Dataset, keyword: str) -> int | None:
+    """A positive whole number, or None for whatever else stands there."""
+    try:
+        number = int(value_of(header, keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number > 0 else None

@@ -1,0 +1,96 @@
+"""The best network, and all that a killed training needs to go on."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from monai_lesion.errors import CheckpointError
+from monai_lesion.handlers.training import val_loss
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """Keep the best network and everything that a killed training needs to go on.
+
+    ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.pt`` holds all ``objects``, the
+    epoch and the best loss so far. Both are written beside and renamed. MONAI's ``CheckpointSaver`` writes in place
+    and forgets its best score, so that a resumed run would overwrite a better network.
+
+    Args:
+        ckpt_dir: folder of both files.
+        evaluator: the engine whose ``val_loss`` is followed.
+        network: the network of ``model.pt``.
+        objects: further things with a ``state_dict``: optimizer, scheduler, early stop.
+        resume: go on from ``last.pt`` where there is one.
+
+    Raises:
+        CheckpointError: when ``last.pt`` belongs to another training or is damaged.
+    """
+
+    def __init__(
+        self,
+        ckpt_dir: str | Path,
+        evaluator: Engine,
+        network: torch.nn.Module,
+        objects: Mapping[str, Any],
+        *,
+        resume: bool = False,
+    ) -> None:
+        self.best_path = Path(ckpt_dir) / "model.pt"
+        self.last_path = Path(ckpt_dir) / "last.pt"
+        self.evaluator = evaluator
+        self.network = network
+        self.objects = {"network": network, **objects}
+        self.resume = resume
+        self.best = math.inf
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def load(self, engine: Engine) -> None:
+        """Take up ``last.pt``."""
+        if not (self.resume and self.last_path.exists()):
+            return
+        fix = "Train without --resume, or name another --ckpt_dir"
+        try:
+            state = torch.load(self.last_path, map_location="cpu", weights_only=True)
+            for name, item in self.objects.items():
+                item.load_state_dict(state[name])
+            self.best = float(state["best"])
+            engine.state.epoch = int(state["epoch"])
+            engine.state.iteration = int(state["iteration"])
+        except Exception as error:  # torch raises many kinds; each means the same to the user
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(self.last_path, "must belong to this training", got=reason, fix=fix) from error
+        logger.info("resumed after epoch %d from %s", engine.state.epoch, self.last_path)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save after one epoch."""
+        loss = val_loss(self.evaluator)
+        if loss < self.best:
+            self.best = loss
+            _save({"model": self.network.state_dict()}, self.best_path)
+        state = {name: item.state_dict() for name, item in self.objects.items()}
+        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
+        _save({**state, **progress}, self.last_path)
+
+
+def _save(state: Mapping[str, Any], path: Path) -> None:
+    """Write beside, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+

@@ -1,0 +1,122 @@
+"""What an evaluation or an inference leaves: tables, masks, overlays."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from monai_lesion.data.image_lists import output_names
+from monai_lesion.data.manifests import Manifest
+from monai_lesion.data.writers import write_mask
+from monai_lesion.metrics import format_table, score_image, write_tables
+from monai_lesion.networks.checkpoints import describe
+from monai_lesion.overlays import write_overlays
+
+logger = logging.getLogger(__name__)
+
+
+def _file(item: Mapping[str, Any]) -> str:
+    return str(item["image"].meta["filename_or_obj"])
+
+
+class SaveMasks:
+    """Write each predicted mask, in its source's own rows and columns.
+
+    MONAI's ``SaveImage`` writes in place and adds a channel axis to PNG files.
+
+    Args:
+        output_dir: folder of the masks.
+        names: the name of each image file's mask, without ending.
+        format: ``"png"`` or ``"nifti"``.
+    """
+
+    def __init__(self, output_dir: str | Path, names: Mapping[str, str], *, format: str = "png") -> None:
+        self.output_dir = Path(output_dir)
+        self.names = names
+        self.format = format
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the masks ``(W, H)`` of one batch."""
+        for item in engine.state.output:
+            mask = np.asarray(item["pred"]).T
+            affine = np.asarray(item["image"].meta["original_affine"])
+            write_mask(mask, self.output_dir / self.names[_file(item)], format=self.format, affine=affine)
+
+
+class EvaluationTables:
+    """Score every image at its original size; write tables, masks and overlays, and log the table.
+
+    MONAI's metric handlers drop what they cannot measure: a missed lesion has no Hausdorff distance.
+
+    Args:
+        manifest: the data evaluated.
+        split: which of its lists.
+        output_dir: folder of ``per_image.csv``, ``per_case.csv``, ``summary.json``, ``masks/`` and ``overlays/``.
+        by: columns of the manifest to group the summary by.
+        overlays: how many images to draw, at even steps of the Dice from the worst to the best; 0 draws none.
+        network: what is evaluated; named in the summary.
+        weights: file of its weights; its SHA-256 stands in the summary.
+        order: of the postprocessing, for the summary.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        split: str,
+        output_dir: str | Path,
+        *,
+        by: str | Sequence[str] | None = None,
+        overlays: int = 8,
+        network: torch.nn.Module | None = None,
+        weights: str | Path | None = None,
+        order: str = "resize_first",
+    ) -> None:
+        entries = manifest.entries(split)
+        self.entries = {entry["image"]: entry for entry in entries}
+        self.listed = {str(entry["image"]): raw for entry, raw in zip(entries, manifest.splits[split], strict=True)}
+        self.names = dict(zip(self.entries, output_names([Path(image) for image in self.entries]), strict=True))
+        self.about = {"manifest": manifest.name, "split": split, "unit": "px", "order": order}
+        if network is not None:
+            self.about["network"] = describe(network.state_dict())
+        if weights is not None:
+            self.about["weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        self.output_dir = Path(output_dir)
+        self.by = by or ()
+        self.overlays = overlays
+        self.records: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator."""
+        engine.add_event_handler(Events.STARTED, self.records.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def __call__(self, engine: Engine) -> None:
+        """Score one batch of upright masks and labels ``(1, H, W)``."""
+        for item in engine.state.output:
+            file = _file(item)
+            mask, label = (np.asarray(item[key])[0] > 0 for key in ("pred", "label"))
+            saved = write_mask(mask, self.output_dir / "masks" / self.names[file], format="png")
+            columns = {"image": None, "label": None, **self.listed[file]}
+            mask_path = saved.relative_to(self.output_dir).as_posix()
+            self.records.append({**columns, **score_image(mask, label), "mask": mask_path})
+
+    def finish(self) -> None:
+        """Write the tables and overlays of the whole split."""
+        summary = write_tables(self.records, self.output_dir, self.by, about=self.about)
+        table = format_table(summary, unit="px")
+        logger.info("%s, %s, at the original size:\n%s", self.about["manifest"], self.about["split"], table)
+        if self.overlays:
+            write_overlays(self.records, self.entries, self.output_dir, count=self.overlays)
+        logger.info("written to %s", self.output_dir)

@@ -1,0 +1,116 @@
+"""What follows a training from epoch to epoch: seeds, bad losses, early stop."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.transforms import Randomizable
+
+from monai_lesion.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def val_loss(engine: Engine) -> float:
+    """The validation loss of an evaluator, for ``LrScheduleHandler(step_transform=...)``."""
+    return float(engine.state.metrics["val_loss"])
+
+
+class SeedEveryEpoch:
+    """Reseed torch and the dataset's transforms from (seed, epoch), so that a resumed run repeats an unbroken one.
+
+    MONAI's transforms own their random state, which no checkpoint holds.
+
+    Args:
+        seed: of the whole training.
+        dataset: the training dataset; its ``transform`` is reseeded.
+    """
+
+    def __init__(self, seed: int, dataset: Any) -> None:
+        self.seed = seed
+        self.dataset = dataset
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Reseed for the epoch that starts."""
+        seed = (self.seed * 100_003 + engine.state.epoch) % 2**31
+        torch.manual_seed(seed)
+        transform = getattr(self.dataset, "transform", None)
+        if isinstance(transform, Randomizable):
+            transform.set_random_state(seed=seed)
+
+
+class StopOnBadLoss:
+    """Raise when the training loss is not finite, naming the images of the batch.
+
+    ignite's ``TerminateOnNan`` ends the run as if it had succeeded.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Check the loss of one iteration."""
+        loss = float(engine.state.output[0]["loss"])
+        if not math.isfinite(loss):
+            files = [str(item["image"].meta.get("filename_or_obj", "?")) for item in engine.state.output]
+            raise InputError(
+                f"epoch {engine.state.epoch}, iteration {engine.state.iteration}",
+                "the training loss must be finite",
+                got=f"{loss} on {', '.join(files)}",
+                fix="Look at these images and labels, lower --learning_rate, or train with --amp false",
+            )
+
+
+class EarlyStop:
+    """Stop when the validation loss has not fallen for ``patience`` epochs, never before ``min_epochs``.
+
+    MONAI's ``EarlyStopHandler`` keeps no state, so that patience would restart on resume, and knows no minimum.
+
+    Args:
+        evaluator: the engine whose ``val_loss`` is followed.
+        patience: epochs without a fall.
+        min_epochs: epochs that are always run.
+
+    Source:
+        Li et al., ISBI 2021, section 4.1 (15 epochs) and the authors' code (not before epoch 50).
+    """
+
+    def __init__(self, evaluator: Engine, *, patience: int = 15, min_epochs: int = 50) -> None:
+        if patience < 1:
+            raise InputError("patience", "must be positive", got=patience)
+        self.evaluator = evaluator
+        self.patience = patience
+        self.min_epochs = min_epochs
+        self.best = math.inf
+        self.bad_epochs = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Count one epoch."""
+        loss = val_loss(self.evaluator)
+        self.bad_epochs = 0 if loss < self.best else self.bad_epochs + 1
+        self.best = min(loss, self.best)
+        if self.bad_epochs >= self.patience and engine.state.epoch >= self.min_epochs:
+            logger.info("stopped: the validation loss has not fallen for %d epochs", self.bad_epochs)
+            engine.terminate()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"best": self.best, "bad_epochs": self.bad_epochs}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up :meth:`state_dict`."""
+        self.best, self.bad_epochs = float(state["best"]), int(state["bad_epochs"])

@@ -1,0 +1,143 @@
+"""What the networks of the paper cost: parameters and arithmetic, beside the paper's results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from monai.networks.utils import eval_mode
+from torch import nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
+
+
+class Result(NamedTuple):
+    """A mean and its standard deviation over the paper's three trainings."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network of the paper.
+
+    Args:
+        network: its class.
+        options: the arguments that make the variant.
+        dice: the paper's Dice coefficient on its test set.
+        hd95: the paper's 95 % Hausdorff distance, in pixels.
+
+    Source:
+        Li et al., ISBI 2021.
+    """
+
+    network: Callable[..., nn.Module]
+    options: Mapping[str, Any]
+    dice: Result
+    hd95: Result
+
+    def build(self, **options: Any) -> nn.Module:
+        """Build the network, with further arguments such as ``in_channels``."""
+        return self.network(**{**self.options, **options})
+
+
+def _variant(network: Callable[..., nn.Module], dice: Result, hd95: Result, **options: Any) -> Variant:
+    return Variant(network, MappingProxyType(options), dice, hd95)
+
+
+FAMILY: Mapping[str, Variant] = MappingProxyType(
+    {
+        "U-net": _variant(UNet, Result(0.929, 0.002), Result(13.92, 0.34)),
+        "Light U-net": _variant(LightUNet, Result(0.927, 0.001), Result(14.16, 0.47)),
+        "Lighter U-net @128": _variant(LighterUNet, Result(0.928, 0.001), Result(13.93, 0.50), group_size=128),
+        "Lighter U-net @64": _variant(LighterUNet, Result(0.926, 0.001), Result(14.21, 0.24), group_size=64),
+        "Lighter U-net @32": _variant(LighterUNet, Result(0.926, 0.001), Result(14.51, 0.09), group_size=32),
+        "Lighter U-net @16": _variant(LighterUNet, Result(0.922, 0.003), Result(15.18, 0.43), group_size=16),
+        "Lighter U-net @8": _variant(LighterUNet, Result(0.921, 0.002), Result(15.14, 0.43), group_size=8),
+        "Lighter U-net @4": _variant(LighterUNet, Result(0.920, 0.003), Result(15.22, 0.58), group_size=4),
+        "Lighter U-net @2": _variant(LighterUNet, Result(0.920, 0.001), Result(15.52, 0.19), group_size=2),
+        "Lighter U-net @1": _variant(LighterUNet, Result(0.917, 0.001), Result(15.98, 0.23), group_size=1),
+    }
+)
+
+
+class Complexity(NamedTuple):
+    """A row of :func:`complexity_table`; ``flops`` are of one image of 256 x 256."""
+
+    name: str
+    network: str
+    options: Mapping[str, Any]
+    parameters: int
+    flops: int
+    dice: Result
+    hd95: Result
+
+
+def count_parameters(network: nn.Module) -> int:
+    """The number of parameters, the paper's measure of weight.
+
+    Example:
+        >>> count_parameters(LighterUNet(group_size=8))
+        2318293
+    """
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 256, 256)) -> int:
+    """The floating-point operations of the convolutions in one forward pass, a multiply-add counted as two.
+
+    Nothing is computed: the network runs on PyTorch's meta device, which knows shapes only. Its own weights stay as
+    and where they are.
+
+    Args:
+        network: any network that takes one tensor.
+        input_shape: ``(B, C, H, W[, D])``.
+
+    Raises:
+        InputError: for an input that the network refuses.
+
+    Example:
+        >>> round(count_flops(LighterUNet(group_size=8)) / 1e9, 1)
+        13.7
+    """
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
+    dtype = next((tensor.dtype for tensor in network.parameters()), torch.float32)
+    with (
+        eval_mode(network),
+        FlopCounterMode(display=False) as counter,
+    ):  # a pooled 1 x 1 cannot be normalised in training
+        functional_call(network, shapes, (torch.empty(input_shape, dtype=dtype, device="meta"),))
+    return int(counter.get_total_flops())
+
+
+def complexity_table() -> list[Complexity]:
+    """Parameters and arithmetic of the paper's U-nets, in the paper's order, with the paper's results."""
+    rows = []
+    for name, variant in FAMILY.items():
+        with torch.device("meta"):
+            network = variant.build()
+        costs = count_parameters(network), count_flops(network)
+        rows.append(
+            Complexity(name, type(network).__name__, variant.options, *costs, dice=variant.dice, hd95=variant.hd95)
+        )
+    return rows
+
+
+def format_complexity(rows: list[Complexity]) -> str:
+    """The table in Markdown, for the command line and the documentation."""
+    lines = [
+        "| network | parameters | GFLOP at 256 x 256 | Dice (paper) | 95 % HD in px (paper) |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        dice = f"{row.dice.mean:.3f} ± {row.dice.std:.3f}"
+        hd95 = f"{row.hd95.mean:.2f} ± {row.hd95.std:.2f}"
+        lines.append(f"| {row.name} | {row.parameters:,} | {row.flops / 1e9:.1f} | {dice} | {hd95} |")
+    return "\n".join(lines)

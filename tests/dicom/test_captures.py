@@ -1,0 +1,104 @@
+"""Secondary capture: the picture untouched outside the drawing, the drawing in place, any viewer's format."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+
+from monai_lesion.dicom import Algorithm, secondary_capture, write
+from monai_lesion.dicom.captures import AXIS, _lines
+from monai_lesion.errors import InputError
+from monai_lesion.measurements import measure
+from monai_lesion.overlays import PREDICTION
+from tests.dicom import (
+    CINE,
+    PICTURE,
+    RETIRED,
+    SECONDARY_CAPTURE,
+    SHAPE,
+    SPACING,
+    WEIGHTS,
+    ellipse_mask,
+    make_source,
+    needs_dciodvfy,
+    verdict,
+)
+
+pytest.importorskip("highdicom", reason="the writers need highdicom")
+
+ALGORITHM = Algorithm("net", "0.1.0", WEIGHTS)
+SOURCES = {
+    "current": ({}, None),
+    "retired": ({"SOPClassUID": RETIRED}, None),
+    "secondary-capture": ({"SOPClassUID": SECONDARY_CAPTURE}, None),
+    "frame-of-a-cine": ({"SOPClassUID": CINE, "NumberOfFrames": 2}, 1),
+}
+
+
+def test_picture_stands_upper_left_with_the_drawing_on_it(tmp_path):
+    mask, measured = ellipse_mask(), measure(ellipse_mask(), SPACING)
+    sc = secondary_capture(make_source(tmp_path), PICTURE, mask, ALGORITHM, measurements=measured)
+    pixels = pydicom.dcmread(write(sc, tmp_path / "sc.dcm")).pixel_array
+    drawn = pixels[: SHAPE[0], : SHAPE[1]]
+    changed = (drawn != PICTURE).any(axis=2)
+    assert set(map(tuple, drawn[changed].tolist())) == {PREDICTION, AXIS}
+    green = np.argwhere((drawn == PREDICTION).all(axis=2))
+    outline = np.abs(((green - (20, 33)) / (11, 19) * (11, 11))).max(axis=1)
+    assert outline.max() <= 11 + 2  # on the ellipse's edge, within the line's width
+    assert green.min(axis=0) == pytest.approx([9, 14], abs=1.5)
+    assert green.max(axis=0) == pytest.approx([31, 52], abs=1.5)
+    assert not changed[:7].any()
+    assert (pixels[SHAPE[0] :] > 128).any()  # the text
+
+
+def test_text_holds_sizes_their_units_the_maker_and_the_notice():
+    calibrated = _lines(ellipse_mask(), ALGORITHM, measure(ellipse_mask(), SPACING))
+    assert calibrated == [
+        "Long axis 4.4 mm   Short axis 3.6 mm",
+        "Area 13.0 mm2",
+        "net, monai_lesion 0.1.0 (weights 9f86d081884c)",
+        "Research use only; not a medical device",
+    ]
+    bare = _lines(ellipse_mask(), ALGORITHM, measure(ellipse_mask()))
+    assert bare[0].startswith("Long axis 37.")
+    assert "px" in bare[0]
+    assert "px2" in bare[1]
+    assert bare[2] == "In pixels: the image does not state its scale"
+    assert _lines(np.zeros(SHAPE, np.uint8), ALGORITHM, None)[0] == "No lesion found"
+    assert "".join(calibrated + bare).isascii()  # Pillow's own font draws a box for the rest
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("spacing", [SPACING, None], ids=["mm", "pixels"])
+def test_dciodvfy_finds_no_fault(tmp_path, changes, frame, spacing):
+    file = make_source(tmp_path, **changes)
+    measured = measure(ellipse_mask(), spacing)
+    sc = secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, frame=frame, measurements=measured)
+    assert verdict(write(sc, tmp_path / "sc.dcm")) == ("SCImage", set())
+
+
+def test_keeps_the_scale_so_that_a_viewer_can_measure(tmp_path):
+    file = make_source(tmp_path)
+    measured = measure(ellipse_mask(), SPACING)
+    assert secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, measurements=measured).PixelSpacing == [0.2, 0.1]
+    measured = measure(ellipse_mask())
+    assert "PixelSpacing" not in secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, measurements=measured)
+
+
+def test_carries_lossy_compression_and_side_of_the_source(tmp_path):
+    lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": 12, "ImageLaterality": "L"}
+    sc = secondary_capture(make_source(tmp_path, **lossy), PICTURE, ellipse_mask(), ALGORITHM)
+    assert (sc.LossyImageCompression, sc.LossyImageCompressionRatio, sc.ImageLaterality) == ("01", 12, "L")
+
+
+def test_is_no_ultrasound_that_a_search_would_find_again(tmp_path):
+    sc = secondary_capture(make_source(tmp_path), PICTURE[..., 0], ellipse_mask(), ALGORITHM)
+    assert sc.Modality != "US"
+    assert sc.ImageType == ["DERIVED", "SECONDARY"]
+
+
+def test_refuses_a_picture_of_another_size(tmp_path):
+    with pytest.raises(InputError, match=r"picture: must be 8-bit.*\(45, 61\) of .*source.dcm, got uint8 \(61, 45\)"):
+        secondary_capture(make_source(tmp_path), PICTURE[..., 0].T, ellipse_mask(), ALGORITHM)

@@ -1,0 +1,170 @@
+"""SR: read back by highdicom and dcmtk; coordinates, units and references by independent truth."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.sr.codedict import codes
+
+from monai_lesion.dicom import Algorithm, measurement_report, segmentation, write
+from monai_lesion.errors import InputError
+from monai_lesion.measurements import measure
+from tests.dicom import (
+    CINE,
+    RETIRED,
+    RETIRED_CINE,
+    SECONDARY_CAPTURE,
+    SHAPE,
+    SPACING,
+    WEIGHTS,
+    ellipse_mask,
+    make_source,
+    needs_dciodvfy,
+    needs_dcmtk,
+    verdict,
+)
+
+hd = pytest.importorskip("highdicom", reason="the writers need highdicom")
+
+ALGORITHM = Algorithm("Lighter U-net @128", "0.1.0", WEIGHTS, bundle_version="0.2.0")
+SOURCES = {
+    "current": ({}, None),
+    "retired": ({"SOPClassUID": RETIRED}, None),
+    "secondary-capture": ({"SOPClassUID": SECONDARY_CAPTURE}, None),
+    "frame-of-a-cine": ({"SOPClassUID": CINE, "NumberOfFrames": 3}, 2),
+    "frame-of-a-retired-cine": ({"SOPClassUID": RETIRED_CINE, "NumberOfFrames": 3}, 1),
+}
+
+
+@pytest.fixture
+def box():
+    """Rows 10 to 19 and columns 20 to 49: its edges are the lines 10 and 20, 20 and 50."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[10:20, 20:50] = 1
+    return mask
+
+
+def items(dataset, value_type):
+    found = [dataset] if dataset.get("ValueType") == value_type else []
+    return found + [each for item in dataset.get("ContentSequence", ()) for each in items(item, value_type)]
+
+
+def sizes(report):
+    return {
+        item.ConceptNameCodeSequence[0].CodeMeaning: (
+            float(item.MeasuredValueSequence[0].NumericValue),
+            item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue,
+        )
+        for item in items(report, "NUM")
+    }
+
+
+def test_sizes_are_the_measured_ones_in_millimetres(tmp_path, box):
+    measured = measure(box, SPACING)
+    report = measurement_report(make_source(tmp_path), measured, ALGORITHM)
+    assert sizes(report) == {
+        "Long axis": (round(measured.long_axis.value, 4), "mm"),
+        "Short axis": (round(measured.short_axis.value, 4), "mm"),
+        "Area": (pytest.approx(10 * 0.2 * 30 * 0.1), "mm2"),
+    }
+
+
+def test_sizes_without_a_scale_are_in_pixels(tmp_path, box):
+    report = measurement_report(make_source(tmp_path), measure(box), ALGORITHM)
+    assert {unit for _, unit in sizes(report).values()} == {"{pixels}"}
+    assert sizes(report)["Area"][0] == 300
+    comments = [item.TextValue for item in items(report, "TEXT")]
+    assert "Sizes are in pixels: the image does not state its scale" in comments
+
+
+def test_coordinates_are_column_and_row_from_the_corner_of_the_first_pixel(tmp_path, box):
+    report = measurement_report(make_source(tmp_path), measure(box, SPACING), ALGORITHM)
+    *lines, outline = (np.reshape(item.GraphicData, (-1, 2)) for item in items(report, "SCOORD"))
+    assert outline.min(axis=0).tolist() == [20, 10]
+    assert outline.max(axis=0).tolist() == [50, 20]
+    assert outline[0].tolist() == outline[-1].tolist()  # a closed polyline is a region
+    for (name, unit), ends in zip((("Long axis", "mm"), ("Short axis", "mm")), lines, strict=True):
+        across, down = (ends[1] - ends[0]) * SPACING[::-1]
+        assert sizes(report)[name] == (pytest.approx(np.hypot(across, down), abs=1e-4), unit)
+
+
+@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+def test_every_region_and_the_evidence_refer_to_the_source(tmp_path, changes, frame):
+    file = make_source(tmp_path, **changes)
+    source = pydicom.dcmread(file)
+    report = measurement_report(file, measure(ellipse_mask(), SPACING), ALGORITHM, frame=frame)
+    references = [item.ReferencedSOPSequence[0] for item in items(report, "IMAGE")]
+    assert len(references) == 3
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert evidence.SeriesInstanceUID == source.SeriesInstanceUID
+    for reference in (*references, evidence.ReferencedSOPSequence[0]):
+        assert reference.ReferencedSOPClassUID == source.SOPClassUID
+        assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert {reference.get("ReferencedFrameNumber") for reference in references} == {
+        None if frame is None else frame + 1
+    }
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("spacing", [SPACING, None], ids=["mm", "pixels"])
+def test_dciodvfy_finds_no_fault(tmp_path, changes, frame, spacing):
+    file = make_source(tmp_path, **changes)
+    report = measurement_report(file, measure(ellipse_mask(), spacing), ALGORITHM, frame=frame)
+    assert verdict(write(report, tmp_path / "sr.dcm")) == ("ComprehensiveSR", set())
+
+
+def test_highdicom_reads_the_groups(tmp_path, box):
+    source = make_source(tmp_path)
+    file = write(measurement_report(source, measure(box, SPACING), ALGORITHM), tmp_path / "sr.dcm")
+    content = hd.sr.srread(file).content
+    (planar,) = content.get_planar_roi_measurement_groups()
+    assert planar.finding_type == codes.SCT.Lesion
+    assert [each.name for each in planar.get_measurements()] == [codes.SCT.Area]
+    (axes,) = content.get_image_measurement_groups()
+    assert [each.name for each in axes.get_measurements()] == [codes.SCT.LongAxis, codes.SCT.ShortAxis]
+    (observer,) = content.get_observer_contexts()
+    assert observer.observer_type == codes.DCM.Device
+    assert observer.observer_identifying_attributes.model_name == "Lighter U-net @128"
+    texts = [item.TextValue for item in items(content[0], "TEXT")]
+    assert "0.1.0 (bundle 0.2.0, weights 9f86d081884c)" in texts
+    assert f"weights_sha256={WEIGHTS}" in texts
+    assert "Research use only; not a medical device" in texts
+    segment = segmentation(source, box, ALGORITHM).SegmentSequence[0]
+    assert planar.tracking_uid == axes.tracking_uid == segment.TrackingUID
+
+
+@needs_dcmtk
+def test_dcmtk_reads_it(tmp_path, box):
+    file = write(measurement_report(make_source(tmp_path), measure(box, SPACING), ALGORITHM), tmp_path / "sr.dcm")
+    dump = subprocess.run(["dsrdump", "+Pl", str(file)], capture_output=True, text=True, check=True)
+    assert '(,,"Area")="6" (mm2,UCUM,"square millimeter")' in dump.stdout.replace('"6.0"', '"6"')
+    assert "Completion Flag     : COMPLETE" in dump.stdout
+    assert "Verification Flag   : UNVERIFIED" in dump.stdout
+    assert dump.stderr == ""
+    tree = json.loads(subprocess.run(["dcm2json", str(file)], capture_output=True, text=True, check=True).stdout)
+    assert tree["0040A504"]["Value"][0]["0040DB00"]["Value"] == ["1500"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "comment"),
+    [
+        (np.eye(*SHAPE, 3), "The lesion touches the border of the image: its sizes are lower bounds"),
+        (np.kron([[0, 1, 0, 1]], np.ones((45, 16)))[:, :61], "The largest of 2 separate parts is measured"),
+    ],
+    ids=["border", "parts"],
+)
+def test_says_what_the_numbers_hide(tmp_path, mask, comment):
+    report = measurement_report(make_source(tmp_path), measure(mask, SPACING), ALGORITHM)
+    assert comment in [item.TextValue for item in items(report, "TEXT")]
+
+
+def test_refuses_measurements_of_another_picture(tmp_path):
+    elsewhere = np.zeros((100, 100), np.uint8)
+    elsewhere[50:60, 70:80] = 1
+    with pytest.raises(InputError, match="measurements: must lie within the 45 rows and 61 columns of .*source.dcm"):
+        measurement_report(make_source(tmp_path), measure(elsewhere), ALGORITHM)

@@ -1,0 +1,90 @@
+"""Sources: what can be one, and a message with file, attribute, rule and fix for what cannot."""
+
+from __future__ import annotations
+
+import pydicom
+import pytest
+
+from monai_lesion.dicom.files import require_highdicom, write
+from monai_lesion.dicom.sources import open_source
+from monai_lesion.errors import ImageError, InputError
+from tests.dicom import CINE, SHAPE, make_source
+
+
+@pytest.mark.parametrize(
+    ("changes", "frame", "message"),
+    [
+        ({"StudyInstanceUID": None}, None, r"source.dcm: StudyInstanceUID \(0020,000D\) must not be missing or empty"),
+        ({"SOPInstanceUID": ""}, None, r"source.dcm: SOPInstanceUID \(0008,0018\) must not be missing or empty"),
+        ({"Rows": None}, None, r"source.dcm: Rows \(0028,0010\) must not be missing or empty"),
+        ({"Columns": 0}, None, r"source.dcm: Columns \(0028,0011\) must not be missing or empty"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"},
+            None,
+            r"source.dcm: SOPClassUID \(0008,0016\) must be of an ultrasound or .*, got CT Image Storage. Take the image",
+        ),
+        (
+            {"SOPClassUID": CINE, "NumberOfFrames": 4},
+            None,
+            "source.dcm: a cine needs a frame number, got 4 frames. Name one",
+        ),
+        ({"SOPClassUID": CINE, "NumberOfFrames": 4}, 4, "source.dcm: frame must be between 0 and 3, got 4"),
+        ({}, 1, "source.dcm: frame must be between 0 and 0, got 1"),
+        ({}, -1, "source.dcm: frame must be between 0 and 0, got -1"),
+    ],
+    ids=["study", "instance", "rows", "columns", "ct", "no-frame", "frame-4", "frame-1", "frame-minus-1"],
+)
+def test_refuses(tmp_path, changes, frame, message):
+    with pytest.raises(InputError, match=message):
+        open_source(make_source(tmp_path, **changes), frame)
+
+
+def test_refuses_a_file_that_is_no_dicom(tmp_path):
+    (tmp_path / "text.dcm").write_text("no DICOM")
+    with pytest.raises(ImageError, match="text.dcm: must be a readable DICOM image, got InvalidDicomError"):
+        open_source(tmp_path / "text.dcm")
+
+
+def test_damaged_numbers_count_as_absent(tmp_path):
+    file = make_source(tmp_path, InstanceNumber=2, SeriesNumber=7)
+    content = file.read_bytes()
+    damaged = content.replace(b"\x20\x00\x13\x00IS\x02\x002 ", b"\x20\x00\x13\x00IS\x02\x00x ")
+    assert damaged != content
+    file.write_bytes(damaged)
+    source = open_source(file)
+    assert (source.instance_number, source.series_number, source.shape) == (1, 7, SHAPE)
+
+
+def test_frames_of_a_cine_have_numbers_of_their_own(tmp_path):
+    file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=3, InstanceNumber=12)
+    assert [open_source(file, frame).instance_number for frame in range(3)] == [120001, 120002, 120003]
+
+
+def test_header_is_read_without_its_pixels(tmp_path):
+    assert "PixelData" not in open_source(make_source(tmp_path)).header
+
+
+def test_write_leaves_nothing_half_written(tmp_path, monkeypatch):
+    dataset = pydicom.dcmread(make_source(tmp_path))
+    assert write(dataset, tmp_path / "new" / "out.dcm").is_file()
+
+    def fail(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pydicom.Dataset, "save_as", fail)
+    monkeypatch.setattr(pydicom.FileDataset, "save_as", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write(dataset, tmp_path / "new" / "second.dcm")
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["out.dcm"]
+
+
+def test_missing_extra_is_named(monkeypatch):
+    pytest.importorskip("highdicom", reason="the writers need highdicom")
+    require_highdicom()
+    monkeypatch.setattr(pydicom, "__version__", "2.4.4")
+    with pytest.raises(InputError, match=r"needs highdicom and pydicom 3, got pydicom 2.4.4.*monai-lesion\[dicom\]"):
+        require_highdicom()
+    monkeypatch.setitem(__import__("sys").modules, "highdicom", None)
+    with pytest.raises(InputError, match=r"needs highdicom and pydicom 3, got no highdicom"):
+        require_highdicom()
