@@ -3,7 +3,8 @@
 Run ``python benchmarks/manifests.py``. Each entry has an image and a mask file of its own (32 x 32 PNG, each image
 other bytes, many of equal size, so that the search for one image in two splits has to read them all), and
 ``load_manifest`` makes all its checks. Each size runs in a process of its own; "held" is what the parsed
-manifest takes, "checks" what checking adds on top at its peak. On a busy machine the CPU time is the one to trust.
+manifest takes, "checks" what checking adds on top at its peak. On a busy machine the CPU
+time is the one to trust. Linux only.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def png(array: NDArray[Any]) -> bytes:
 def measure(manifest: Path) -> None:
     """Print entries, seconds, CPU seconds, and the growth of the process in MiB by parsing and by checking."""
     import gc
-    import resource
 
     from tqdm import tqdm
 
-    def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    def peak() -> float:  # not ru_maxrss, which a child inherits from its parent
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["VmHWM"].split()[0]) / 1024
 
     def progress(entries: Iterable[Any]) -> Iterable[Any]:
         return tqdm(entries, desc="checking", unit="entry")
@@ -81,6 +82,17 @@ def measure(manifest: Path) -> None:
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     count = sum(len(entries) for entries in loaded.splits.values())
     print(json.dumps([count, seconds, busy, parsed - before, peak() - parsed]))
+
+
+def report(results: list[list[float]]) -> None:
+    print("   entries   seconds  entries/s     CPU s  CPU ms each  held MiB  checks MiB")
+    for count, seconds, busy, held, checks in results:
+        rate = f"{count / seconds:>10,.0f} {busy:>9.1f} {busy / count * 1e3:>12.3f}"
+        print(f"{count:>10,.0f} {seconds:>9.1f} {rate} {held:>9.1f} {checks:>11.1f}")
+    first, last = results[0], results[-1]
+    for name, column in (("wall", 1), ("CPU", 2)):
+        ratio = last[column] / last[0] / (first[column] / first[0])
+        print(f"{name} time an entry, largest over smallest: {ratio:.2f} (1 is linear)")
 
 
 def main() -> None:
@@ -103,14 +115,7 @@ def main() -> None:
         for size in options.sizes:
             command = [sys.executable, __file__, "--measure", str(folder / f"{size}.json")]
             results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-    print("   entries   seconds  entries/s     CPU s  CPU ms each  held MiB  checks MiB")
-    for count, seconds, busy, held, checks in results:
-        rate = f"{count / seconds:>10,.0f} {busy:>9.1f} {busy / count * 1e3:>12.3f}"
-        print(f"{count:>10,} {seconds:>9.1f} {rate} {held:>9.1f} {checks:>11.1f}")
-    first, last = results[0], results[-1]
-    for name, column in (("wall", 1), ("CPU", 2)):
-        ratio = last[column] / last[0] / (first[column] / first[0])
-        print(f"{name} time an entry, largest over smallest: {ratio:.2f} (1 is linear)")
+        report(results)  # before the files are deleted, which takes long, too
 
 
 if __name__ == "__main__":

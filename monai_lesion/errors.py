@@ -43,8 +43,19 @@ class CheckpointError(InputError):
     """Weights that cannot be loaded, or belong to another network."""
 
 
+def root_cause(error: BaseException) -> BaseException:
+    """The input error that an error was raised from, or else the first error of its chain."""
+    cause = error
+    while not isinstance(cause, InputError):
+        earlier = cause.__cause__ or cause.__context__
+        if earlier is None:
+            break
+        cause = earlier
+    return cause
+
+
 def explain_input_errors() -> None:
-    """Let an uncaught traceback end with the input error that caused it; for bundle configs.
+    """Let an uncaught traceback end with the error that caused it; for bundle configs.
 
     MONAI wraps what goes wrong inside a config in "Failed to instantiate component", so that the last line, where
     users look, does not say why.
@@ -53,10 +64,8 @@ def explain_input_errors() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         show(kind, error, trace)
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None and cause is not error:
+        cause = root_cause(error)
+        if cause is not error:
             sys.stderr.write(f"\nThe reason: {cause}\n")
 
     sys.excepthook = hook

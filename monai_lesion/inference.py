@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -17,14 +19,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from monai_lesion import __version__
+from monai_lesion.data.image_lists import find_images, output_names, raise_failures
 from monai_lesion.data.readers import UltrasoundImage, UltrasoundReader, read_image
 from monai_lesion.data.writers import ENDINGS, write_mask
-from monai_lesion.errors import InputError
+from monai_lesion.errors import ImageError, InputError, root_cause
+from monai_lesion.measurements import Measurements, measure
 from monai_lesion.networks.checkpoints import load_weights
+from monai_lesion.overlays import draw_overlay
 from monai_lesion.transforms import postprocessing, preprocessing
 
+logger = logging.getLogger(__name__)
+
 Source = str | Path | NDArray[np.uint8]
-FORMATS = (*ENDINGS, "json")
+RESULT_ENDINGS = {**ENDINGS, "json": ".json", "overlay": "_overlay.png"}
+FORMATS = tuple(RESULT_ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,18 @@ class Segmentation:
         """Row and column step in millimetres; None when the file does not know them."""
         return self.image.spacing
 
+    @cached_property
+    def measurements(self) -> Measurements | None:
+        """Axes, area and more, each with its unit: millimetres where the spacing is known; None without a lesion."""
+        return measure(self.mask, self.spacing) if self.mask.any() else None
+
     def save(self, output_dir: str | Path, formats: Sequence[str] = ("png",), *, name: str | None = None) -> list[Path]:
         """Write the result.
 
         Args:
             output_dir: folder, made when absent.
             formats: ``"png"`` (mask, 0 and 255), ``"nifti"`` (mask with the picture's geometry), ``"json"`` (what was
-                found, in pixels and, where known, millimetres).
+                found, with measurements), ``"overlay"`` (the picture with the contour, PNG).
             name: of the files without ending; None takes the picture's.
 
         Returns:
@@ -64,35 +77,39 @@ class Segmentation:
         for kind in formats:
             if kind not in FORMATS:
                 raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
-        stem = Path(output_dir) / (name or Path(self.image.path or "image").name.removesuffix(".gz").rsplit(".", 1)[0])
-        files = []
-        for kind in formats:
-            if kind == "json":
-                files.append(self._write_json(Path(f"{stem}.json")))
-            else:
-                files.append(write_mask(self.mask, stem, format=kind, affine=self.image.affine))
-        return files
+        stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
+        return [self._write(kind, stem) for kind in formats]
 
-    def _write_json(self, file: Path) -> Path:
-        rows, columns = np.nonzero(self.mask)
-        found = len(rows) > 0
-        content = {
+    def _write(self, kind: str, stem: Path) -> Path:
+        if kind in ENDINGS:
+            return write_mask(self.mask, stem, format=kind, affine=self.image.affine)
+        file = Path(f"{stem}{RESULT_ENDINGS[kind]}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".partial-{file.name}")
+        if kind == "json":
+            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        else:
+            from PIL import Image
+
+            Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
+        os.replace(partial, file)
+        return file
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was found, as the JSON file holds it."""
+        found = self.measurements
+        return {
             "image": Path(self.image.path).name if self.image.path else None,
+            "frame": self.image.frame,
             "rows": self.mask.shape[0],
             "columns": self.mask.shape[1],
             "spacing_mm": self.spacing,
-            "found": found,
-            "pixels": len(rows),
-            "box": [int(rows.min()), int(columns.min()), int(rows.max()), int(columns.max())] if found else None,
-            "mean_probability": round(float(self.probability[self.mask > 0].mean()), 4) if found else None,
+            "found": found is not None,
+            "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
+            "measurements": None if found is None else found.to_dict(),
             "software": f"monai_lesion {__version__}",
             "notice": "Research use only; not a medical device",
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}.partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, file)
-        return file
 
 
 class LesionSegmenter:
@@ -154,7 +171,7 @@ class LesionSegmenter:
             overrides: config values, such as ``{"network_def#group_size": 16}``.
 
         Raises:
-            InputError: when the folder is no bundle.
+            InputError: when the folder is no bundle, or an override is unknown to the network.
             CheckpointError: when the weights are missing or another network's.
         """
         from monai.bundle import ConfigParser
@@ -172,9 +189,11 @@ class LesionSegmenter:
                 parser[key] = value
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(key, f"must be a key of {config}", got=value) from error
-        network = load_weights(parser.get_parsed_content("network_def"), weights or root / "models" / "model.pt")
-        steps = (parser.get_parsed_content(key) for key in ("preprocessing", "postprocessing"))
-        return cls(network, *steps, device=device)
+        try:
+            network, *steps = map(parser.get_parsed_content, ("network_def", "preprocessing", "postprocessing"))
+        except Exception as error:  # MONAI wraps whatever a component raises
+            raise InputError(config, "must describe network and transforms", got=root_cause(error)) from error
+        return cls(load_weights(network, weights or root / "models" / "model.pt"), *steps, device=device)
 
     @classmethod
     def from_published(cls, path: str | Path, *, device: str | torch.device | None = None) -> LesionSegmenter:
@@ -189,7 +208,7 @@ class LesionSegmenter:
         return cls(network, device=device, channel_order=str(network.channel_order))
 
     @overload
-    def __call__(self, source: Source, *, frame: int | None = None) -> Segmentation: ...
+    def __call__(self, source: Source, *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
 
@@ -237,3 +256,54 @@ def _from_array(array: NDArray[Any]) -> UltrasoundImage:
         raise InputError("source", rule, got=f"{array.dtype} {array.shape}")
     rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
     return UltrasoundImage(np.ascontiguousarray(rgb), None, "", None)
+
+
+def segment_files(
+    segmenter: LesionSegmenter,
+    sources: str | Path | Iterable[str | Path],
+    output_dir: str | Path,
+    *,
+    formats: Sequence[str] = ("png",),
+    frame: int | None = None,
+    skip_existing: bool = False,
+    progress: bool = True,
+) -> int:
+    """Segment files and folders and save each result; one bad file does not stop the rest.
+
+    Args:
+        segmenter: segments one picture.
+        sources: files and folders.
+        output_dir: folder of the results, named after the images.
+        formats: as of :meth:`Segmentation.save`.
+        frame: frame of cines, from 0.
+        skip_existing: leave out images whose results exist all.
+        progress: whether to show a bar with the time left.
+
+    Returns:
+        How many were segmented.
+
+    Raises:
+        InputError: at the end, naming each file that could not be segmented.
+    """
+    from tqdm import tqdm
+
+    files = find_images(sources)
+    failures: dict[str, str] = {}
+    done = 0
+    for file, name in tqdm(
+        zip(files, output_names(files), strict=True),
+        total=len(files),
+        desc="segmenting",
+        unit="image",
+        disable=not progress,
+    ):
+        results = [Path(output_dir) / f"{name}{RESULT_ENDINGS[kind]}" for kind in formats]
+        if skip_existing and all(result.exists() for result in results):
+            continue
+        try:
+            segmenter(file, frame=frame).save(output_dir, formats, name=name)
+            done += 1
+        except ImageError as error:
+            failures[str(file)] = str(error)
+    raise_failures(failures, len(files))
+    return done

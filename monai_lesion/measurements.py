@@ -58,7 +58,7 @@ class Quantity:
 
     def to_dict(self) -> dict[str, Any]:
         """Number and unit, for JSON."""
-        return {"value": self.value, "unit": self.unit}
+        return {"value": round(self.value, 3), "unit": self.unit}
 
     def __str__(self) -> str:
         return f"{self.value:.{2 if self.unit == 'ml' else 1}f} {self.unit.translate(POWERS)}"
@@ -105,11 +105,11 @@ class Measurements:
     def to_dict(self, *, contour: bool = False) -> dict[str, Any]:
         """Everything with its unit, for JSON; on request with the points of the outline."""
         sizes = {name: value.to_dict() for name, value in vars(self).items() if isinstance(value, Quantity)}
-        sizes["long_axis"]["ends_px"] = [list(end) for end in self.long_axis_ends]
-        sizes["short_axis"]["ends_px"] = [list(end) for end in self.short_axis_ends]
+        sizes["long_axis"]["ends_px"] = _rounded(self.long_axis_ends)
+        sizes["short_axis"]["ends_px"] = _rounded(self.short_axis_ends)
         return {
             **sizes,
-            "centroid_px": list(self.centroid),
+            "centroid_px": _rounded([self.centroid])[0],
             **({"contour_px": self.contour.tolist()} if contour else {}),
             "spacing_mm": None if self.spacing is None else list(self.spacing),
             "components": self.components,
@@ -372,6 +372,11 @@ def _perimeter(lesion: Mask, steps: Floats) -> float:
         there = padded[i:, max(0, j) : columns + min(0, j)]
         total += share * np.count_nonzero(here != there) / length
     return float(total * steps.prod() / 2)
+
+
+def _rounded(points: Sequence[Point]) -> list[list[float]]:
+    """For JSON, to a thousandth of a pixel."""
+    return [[round(coordinate, 3) for coordinate in point] for point in points]
 
 
 def _point(pair: Floats) -> Point:

@@ -108,8 +108,9 @@ def score_image(
         - pred, label: ``(H, W)``
 
     Returns:
-        ``dice``, ``hd95`` (the paper's, pooled), ``hd95_monai``, ``missed`` (nothing found where a lesion is) and
-        ``false_alarm`` (something found where none is). Without both surfaces the distances are nan.
+        ``dice``, ``hd95`` (the paper's, pooled), ``hd95_monai``, ``missed`` (a lesion that nothing found touches)
+        and ``false_alarm`` (something found that touches no lesion); a find in the wrong place is both. Without both
+        surfaces the distances are nan.
 
     Raises:
         InputError: as :func:`pooled_hd95`.
@@ -120,12 +121,13 @@ def score_image(
     """
     found, real = _checked_masks(pred, label)
     distances = _surface_distances(found, real, _checked_steps(spacing))
+    touching = bool((found & real).any())
     return {
         "dice": _dice(found, real),
         "hd95": _pooled_percentile(distances),
         "hd95_monai": _larger_percentile(distances),
-        "missed": bool(real.any() and not found.any()),
-        "false_alarm": bool(found.any() and not real.any()),
+        "missed": bool(real.any() and not touching),
+        "false_alarm": bool(found.any() and not touching),
     }
 
 
@@ -195,8 +197,8 @@ def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[s
         by: columns to group by, such as ``device``; an image without a value is grouped under ``""``.
 
     Returns:
-        ``n`` (images), ``cases``, ``missed``, ``false_alarms``, ``failures`` (both together); for each of ``dice``,
-        ``hd95`` and ``hd95_monai`` the ``n`` images that have it and their ``mean``, ``std`` (sample standard
+        ``n`` (images), ``cases``, ``missed``, ``false_alarms``, ``failures`` (images with either); for each of
+        ``dice``, ``hd95`` and ``hd95_monai`` the ``n`` images that have it and their ``mean``, ``std`` (sample standard
         deviation, ddof 1; nan for one image), ``q25``, ``median``, ``q75``, nan when no image has it; and
         ``by``: ``{column: {value: the same}}``.
 
@@ -240,7 +242,7 @@ def _summary(rows: Sequence[Record]) -> dict[str, Any]:
         "n": len(rows),
         "cases": len({str(row["case_id"]) for row in rows}),
         **counts,
-        "failures": sum(counts.values()),
+        "failures": sum(any(row[flag] for flag in FAILURES) for row in rows),
         **{name: _statistics([row[name] for row in rows]) for name in MEASURES},
     }
 

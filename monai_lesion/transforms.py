@@ -6,7 +6,9 @@ prediction back to the file's own geometry. Li et al., ISBI 2021, section 4.1, a
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +35,8 @@ from monai.transforms import (
 
 from monai_lesion.data.readers import MaskReader, UltrasoundReader
 from monai_lesion.errors import InputError
+
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)  # see _loading
 
 SPATIAL_SIZE = (256, 256)
 # The authors' five border modes, drawn at random, as (interpolation, padding) of MONAI; an integer is a spline
@@ -106,7 +110,7 @@ class DropChannelAxisd(MapTransform):
         items = dict(data)
         for key in self.key_iterator(items):
             mask = items[key][0].to(torch.uint8)
-            shape = items[key].meta.get("spatial_shape", (0, 0)) if isinstance(items[key], MetaTensor) else (0, 0)
+            shape = getattr(items[key], "meta", {}).get("spatial_shape", (0, 0))
             items[key] = mask[..., None] if len(shape) == 3 else mask
         return items
 
@@ -114,9 +118,11 @@ class DropChannelAxisd(MapTransform):
 def _loading(keys: Sequence[str]) -> list[Any]:
     """Load upright: ``(3, H, W)`` pictures, ``(1, H, W)`` masks; the key ``label`` is a mask."""
     steps: list[Any] = []
-    for key in keys:
-        steps.append(LoadImaged(key, reader=MaskReader if key == "label" else UltrasoundReader))
-        steps.append(EnsureChannelFirstd(key, channel_dim="no_channel" if key == "label" else None))
+    with warnings.catch_warnings():  # LoadImaged also makes MONAI's own readers, which miss a codec nobody needs here
+        warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+        for key in keys:
+            steps.append(LoadImaged(key, reader=MaskReader if key == "label" else UltrasoundReader))
+            steps.append(EnsureChannelFirstd(key, channel_dim="no_channel" if key == "label" else None))
     return [*steps, Uprightd(keys)]
 
 

@@ -89,9 +89,16 @@ def test_score_image_agrees_with_the_single_functions(pred, label, spacing):
         "dice": dice(pred, label),
         "hd95": pooled_hd95(pred, label, spacing=spacing),
         "hd95_monai": hd95(pred, label, spacing=spacing),
-        "missed": False,
-        "false_alarm": False,
+        "missed": not (pred & label).any(),
+        "false_alarm": not (pred & label).any(),
     }
+
+
+def test_a_find_in_the_wrong_place_is_a_miss_and_a_false_alarm_and_keeps_its_distance():
+    score = score_image(disc(10, 10, 5), disc(36, 50, 7))
+    assert (score["dice"], score["missed"], score["false_alarm"]) == (0.0, True, True)
+    assert score["hd95"] > 30
+    assert summarise([{"case_id": "1", **score}])["failures"] == 1
 
 
 @pytest.mark.parametrize("function", [pooled_hd95, hd95])
@@ -258,7 +265,7 @@ def test_one_column_needs_no_list():
 
 
 def test_rejects_a_column_that_no_image_has_and_names_those_there_are(tmp_path):
-    with pytest.raises(InputError, match="by: must name columns .* case_id, view, device, spacing, got centre"):
+    with pytest.raises(InputError, match=r"by: must name columns .* case_id, view, device, spacing, got centre"):
         write_tables(records(), tmp_path / "tables", by=["device", "centre"])
     assert not (tmp_path / "tables").exists()
 
@@ -316,9 +323,9 @@ def test_a_failed_write_leaves_the_older_table(tmp_path, monkeypatch):
 
 def test_table_has_a_line_for_all_and_one_per_group():
     lines = format_table(summarise(records(), by="device"), unit="px").splitlines()
-    assert lines[0].split() == "Dice HD95 [px] HD95 (MONAI) [px] missed false alarms n".split()
+    assert lines[0].split() == ["Dice", "HD95", "[px]", "HD95", "(MONAI)", "[px]", "missed", "false", "alarms", "n"]
     assert lines[1].split() == "all 0.500 ± 0.480 15.06 ± 7.16 30.12 ± 14.32 1 1 5".split()
-    assert lines[2].split() == "device (none) 1.000 - - 0 0 1".split()
-    assert lines[3].split() == "device A 0.450 ± 0.636 10.00 20.00 1 0 2".split()
+    assert lines[2].split() == ["device", "(none)", "1.000", "-", "-", "0", "0", "1"]
+    assert lines[3].split() == ["device", "A", "0.450", "±", "0.636", "10.00", "20.00", "1", "0", "2"]
     assert len(lines) == 5
     assert len({len(line) for line in lines}) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from monai_lesion.data.dicom_images import is_dicom
@@ -150,10 +150,22 @@ class ImageList:
         Raises:
             InputError: naming each bad file.
         """
-        if self.failures:
-            listed = "\n  ".join(self.failures.values())
-            total = len(self.names)
-            raise InputError("images", f"{len(self.failures)} of {total} could not be segmented:\n  {listed}")
+        raise_failures(self.failures, len(self.names))
+
+
+def raise_failures(failures: Mapping[str, str], total: int) -> None:
+    """End a batch: raise when some of its images failed.
+
+    Args:
+        failures: the error of each bad file.
+        total: how many images there were.
+
+    Raises:
+        InputError: naming each bad file.
+    """
+    if failures:
+        listed = "\n  ".join(failures.values())
+        raise InputError("images", f"{len(failures)} of {total} could not be segmented:\n  {listed}")
 
 
 def _separate(images: str) -> list[str]:

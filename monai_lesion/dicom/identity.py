@@ -123,8 +123,8 @@ def stable_uid(*parts: object) -> UID:
 def stand_in(source: SourceFrame) -> Dataset:
     """The source as highdicom shall see it: a single ultrasound image of nobody.
 
-    highdicom copies the whole Patient and General Study modules and the scanner's institution, raises KeyError for the
-    retired classes, and takes no frame of a cine. :func:`seal` puts back what is true.
+    highdicom copies the whole Patient and General Study modules and the scanner's institution, logs names that it finds
+    odd, raises KeyError for the retired classes, and takes no frame of a cine. :func:`seal` puts back what is true.
     """
     from pydicom import Dataset
 
@@ -228,8 +228,8 @@ def identity(header: Dataset) -> Dataset:
     from pydicom import Dataset, config
 
     found = Dataset()
-    with config.disable_value_validation():  # its warnings would carry the patient's name into logs
-        values = {keyword: _text(value_of(header, keyword)) for keyword in IDENTITY}
+    values = {keyword: _text(value_of(header, keyword)) for keyword in IDENTITY}
+    with config.disable_value_validation():  # its warnings quote values, and end in logs
         for keyword, value in values.items():
             if keyword.endswith("Date"):
                 value = date_of(value)

@@ -145,15 +145,18 @@ def _missing(name: str, keyword: str) -> None:
 
 
 def value_of(header: Dataset, keyword: str) -> Any:
-    """An attribute's value; None where it is absent or damaged.
+    """An attribute's value; None where it is absent or damaged, without pydicom's warnings, which quote it.
 
     Example:
         >>> from pydicom import Dataset
         >>> value_of(Dataset(), "InstanceNumber") is None
         True
     """
+    from pydicom import config
+
     try:
-        return header.get(keyword)
+        with config.disable_value_validation():
+            return header.get(keyword)
     except Exception:  # pydicom converts when asked, and its converters raise many kinds
         return None
 

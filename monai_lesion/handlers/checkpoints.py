@@ -22,14 +22,15 @@ class Checkpoints:
     """Keep the best network and everything that a killed training needs to go on.
 
     ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.pt`` holds all ``objects``, the
-    epoch and the best loss so far. Both are written beside and renamed. MONAI's ``CheckpointSaver`` writes in place
-    and forgets its best score, so that a resumed run would overwrite a better network.
+    epoch, the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are
+    written beside and renamed. MONAI's ``CheckpointSaver`` writes in place and forgets its best score, so that a
+    resumed run would overwrite a better network.
 
     Args:
         ckpt_dir: folder of both files.
         evaluator: the engine whose ``val_loss`` is followed.
         network: the network of ``model.pt``.
-        objects: further things with a ``state_dict``: optimizer, scheduler, early stop.
+        objects: further things with a ``state_dict``: optimizer, scheduler.
         resume: go on from ``last.pt`` where there is one.
 
     Raises:
@@ -67,6 +68,8 @@ class Checkpoints:
             state = torch.load(self.last_path, map_location="cpu", weights_only=True)
             for name, item in self.objects.items():
                 item.load_state_dict(state[name])
+            for name in engine.state_dict_user_keys:
+                setattr(engine.state, name, state[name])
             self.best = float(state["best"])
             engine.state.epoch = int(state["epoch"])
             engine.state.iteration = int(state["iteration"])
@@ -82,6 +85,7 @@ class Checkpoints:
             self.best = loss
             _save({"model": self.network.state_dict()}, self.best_path)
         state = {name: item.state_dict() for name, item in self.objects.items()}
+        state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})
         progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
         _save({**state, **progress}, self.last_path)
 
@@ -92,5 +96,3 @@ def _save(state: Mapping[str, Any], path: Path) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
-
-

@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from monai_lesion.data.image_lists import output_names
 from monai_lesion.data.manifests import Manifest
 from monai_lesion.data.writers import write_mask
+from monai_lesion.errors import InputError
 from monai_lesion.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.overlays import write_overlays
@@ -92,7 +93,11 @@ class EvaluationTables:
         if weights is not None:
             self.about["weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         self.output_dir = Path(output_dir)
-        self.by = by or ()
+        self.by = [by] if isinstance(by, str) else list(by or ())
+        columns = list(dict.fromkeys(key for entry in manifest.splits[split] for key in entry))
+        for column in self.by:
+            if column not in columns:
+                raise InputError("by", f"must name columns of the manifest: {', '.join(columns)}", got=column)
         self.overlays = overlays
         self.records: list[dict[str, Any]] = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,7 +73,8 @@ class StopOnBadLoss:
 class EarlyStop:
     """Stop when the validation loss has not fallen for ``patience`` epochs, never before ``min_epochs``.
 
-    MONAI's ``EarlyStopHandler`` keeps no state, so that patience would restart on resume, and knows no minimum.
+    MONAI's ``EarlyStopHandler`` keeps no state, so that patience would restart on resume, and knows no minimum. This
+    one counts in ``engine.state.early_stop``, one of ignite's user keys: what saves the trainer saves the count.
 
     Args:
         evaluator: the engine whose ``val_loss`` is followed.
@@ -91,26 +91,18 @@ class EarlyStop:
         self.evaluator = evaluator
         self.patience = patience
         self.min_epochs = min_epochs
-        self.best = math.inf
-        self.bad_epochs = 0
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer."""
+        engine.state_dict_user_keys.append("early_stop")
+        engine.state.early_stop = {"best": math.inf, "bad_epochs": 0}
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Count one epoch."""
-        loss = val_loss(self.evaluator)
-        self.bad_epochs = 0 if loss < self.best else self.bad_epochs + 1
-        self.best = min(loss, self.best)
-        if self.bad_epochs >= self.patience and engine.state.epoch >= self.min_epochs:
-            logger.info("stopped: the validation loss has not fallen for %d epochs", self.bad_epochs)
+        loss, count = val_loss(self.evaluator), engine.state.early_stop
+        bad_epochs = 0 if loss < count["best"] else count["bad_epochs"] + 1
+        engine.state.early_stop = {"best": min(loss, count["best"]), "bad_epochs": bad_epochs}
+        if bad_epochs >= self.patience and engine.state.epoch >= self.min_epochs:
+            logger.info("stopped: the validation loss has not fallen for %d epochs", bad_epochs)
             engine.terminate()
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"best": self.best, "bad_epochs": self.bad_epochs}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up :meth:`state_dict`."""
-        self.best, self.bad_epochs = float(state["best"]), int(state["bad_epochs"])

@@ -109,10 +109,8 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 256, 2
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
     dtype = next((tensor.dtype for tensor in network.parameters()), torch.float32)
-    with (
-        eval_mode(network),
-        FlopCounterMode(display=False) as counter,
-    ):  # a pooled 1 x 1 cannot be normalised in training
+    # In training, batch normalisation would refuse one image pooled to 1 x 1.
+    with eval_mode(network), FlopCounterMode(display=False) as counter:
         functional_call(network, shapes, (torch.empty(input_shape, dtype=dtype, device="meta"),))
     return int(counter.get_total_flops())
 

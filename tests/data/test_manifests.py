@@ -307,11 +307,11 @@ def test_failed_write_leaves_the_old_manifest_alone(
     file = write_manifest(content, folder / "m.json")
     before = file.read_bytes()
 
-    def full(*_: object, **__: object) -> int:
+    def full(*_: object) -> None:
         raise OSError("no space left on device")
 
     if fault == "disk":
-        monkeypatch.setattr(Path, "write_text", full)
+        monkeypatch.setattr("monai_lesion.data.manifests.os.replace", full)
     else:
         content["training"][0]["case_id"] = object()
     with pytest.raises((OSError, TypeError)):

@@ -22,6 +22,11 @@ PLANTED = "Planted"
 RETIRED, RETIRED_CINE = "1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.3"
 CINE, SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.7"
 
+# dciodvfy does not know the retired class as one of several frames; without the number the reference would be wrong.
+TAKES_RETIRED_CINES_FOR_SINGLE_IMAGES = {
+    "Error - Shall not be present for Referenced SOP Class that is not multi-frame - attribute <ReferencedFrameNumber>"
+}
+
 needs_dciodvfy = pytest.mark.skipif(
     shutil.which("dciodvfy") is None, reason="dciodvfy is not installed (Debian: dicom3tools)"
 )

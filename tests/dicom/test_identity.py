@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -18,17 +19,13 @@ from tests.dicom import CINE, PICTURE, PLANTED, SPACING, WEIGHTS, ellipse_mask, 
 pytest.importorskip("highdicom", reason="the writers need highdicom")
 
 ALGORITHM = Algorithm("Lighter U-net @128", "0.1.0", WEIGHTS, bundle_version="0.2.0", settings={"threshold": "0.5"})
-OTHERS = {
-    "name": Algorithm("Light U-net", "0.1.0", WEIGHTS, bundle_version="0.2.0", settings={"threshold": "0.5"}),
-    "version": Algorithm("Lighter U-net @128", "0.1.1", WEIGHTS, bundle_version="0.2.0", settings={"threshold": "0.5"}),
-    "weights": Algorithm(
-        "Lighter U-net @128", "0.1.0", "0" * 64, bundle_version="0.2.0", settings={"threshold": "0.5"}
-    ),
-    "bundle": Algorithm("Lighter U-net @128", "0.1.0", WEIGHTS, bundle_version="0.3.0", settings={"threshold": "0.5"}),
-    "settings": Algorithm(
-        "Lighter U-net @128", "0.1.0", WEIGHTS, bundle_version="0.2.0", settings={"threshold": "0.4"}
-    ),
-}
+OTHERS = [
+    replace(ALGORITHM, name="Light U-net"),
+    replace(ALGORITHM, version="0.1.1"),
+    replace(ALGORITHM, weights="0" * 64),
+    replace(ALGORITHM, bundle_version="0.3.0"),
+    replace(ALGORITHM, settings={"threshold": "0.4"}),
+]
 
 
 def seg(source, mask, algorithm, frame=None):
@@ -93,7 +90,9 @@ def test_no_warning_or_log_names_the_patient(tmp_path, make, caplog):
     long = f"{PLANTED}^" + "x" * 80
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        file = make_source(tmp_path, PatientName=PLANTED, PatientID=long, StudyTime="11:20:00", StudyID=long)
+        names = {"PatientName": PLANTED, "PatientBirthDate": PLANTED, "StudyTime": PLANTED}
+        file = make_source(tmp_path, **names, PatientID=long, StudyID=long, ReferringPhysicianName=long)
+    caplog.clear()  # of what making the source said
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         content = encoded(make(file, ellipse_mask(), ALGORITHM))
@@ -107,7 +106,7 @@ def test_bare_source_gives_empty_attributes(tmp_path, make):
     made = make(make_source(tmp_path, **absent, SeriesNumber=None), ellipse_mask(), ALGORITHM)
     for keyword in set(IDENTITY) - {"StudyInstanceUID"}:
         assert not made[keyword].value
-    assert (made.ContentDate, made.ContentTime, made.InstanceNumber) == ("19000101", "000000", 1)
+    assert (str(made.ContentDate), str(made.ContentTime), made.InstanceNumber) == ("19000101", "000000", 1)
 
 
 @makers
@@ -127,7 +126,7 @@ def test_no_identifier_names_two_contents(tmp_path, make):
     other[20, 53] = 1  # one pixel more at the end of the long axis
     first = make(file, mask, ALGORITHM, frame=0)
     made = [first, make(file, other, ALGORITHM, frame=0), make(file, mask, ALGORITHM, frame=1)]
-    made += [make(file, mask, algorithm, frame=0) for algorithm in OTHERS.values()]
+    made += [make(file, mask, algorithm, frame=0) for algorithm in OTHERS]
     file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=2, PatientName="Corrected^Name")
     made.append(make(file, mask, ALGORITHM, frame=0))
     assert len({each.SOPInstanceUID for each in made}) == len(made)
@@ -207,7 +206,7 @@ def test_algorithm_refuses_what_dicom_cannot_hold(values, message):
         Algorithm(**{"name": "net", "version": "0.1.0", "weights": WEIGHTS, **values})
 
 
-def test_measures_of_time_do_not_enter(tmp_path):
+def test_neither_the_hour_nor_the_library_enters(tmp_path):
     made = seg(make_source(tmp_path), np.zeros(PICTURE.shape[:2]), ALGORITHM)
     assert "InstanceCreationDate" not in made
     assert "ContributingEquipmentSequence" not in made

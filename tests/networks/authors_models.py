@@ -1,4 +1,4 @@
-"""The authors' modules, written from the description of their layout alone: the oracle for published checkpoints.
+"""The authors' modules, written from the description of their layout: the oracle for published checkpoints.
 
 Nothing of ours is imported. Tests load this file under a name that Python cannot import and forget it before loading.
 """

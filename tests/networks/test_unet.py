@@ -9,8 +9,6 @@ from torch import nn
 from monai_lesion.errors import InputError
 from monai_lesion.networks import LighterUNet, LightUNet, UNet
 
-onnx = pytest.importorskip("onnx", reason="onnx and onnxruntime come with the dev extra")
-
 BUILDERS = {
     "UNet": UNet,
     "LightUNet": LightUNet,
@@ -208,6 +206,7 @@ def test_volumes_script_too():
 
 @torch.no_grad()
 def test_onnx_is_the_same_network_at_any_size(lighter, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the dev extra")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the dev extra")
     axes = {0: "batch", 2: "height", 3: "width"}
     torch.onnx.export(

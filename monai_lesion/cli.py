@@ -1,0 +1,224 @@
+"""The command line: each command a thin door to one function."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monai_lesion import __version__
+from monai_lesion.errors import InputError
+
+app = typer.Typer(
+    help="Find and measure lesions in ultrasound images. Research use only; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+manifest_app = typer.Typer(help="Make and check manifests, the data lists of two-view cases.", no_args_is_help=True)
+app.add_typer(manifest_app, name="manifest")
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder or file to write.")]
+DatasetDir = Annotated[Path | None, typer.Option(help="Folder that the manifest's paths start from; its own folder.")]
+
+
+def main() -> None:
+    """Run a command; an input error is one line and exit 1, Ctrl-C is exit 130."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except InputError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise SystemExit(130) from None
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in _listed(text)]
+    except ValueError as error:
+        raise InputError(name, "must be numbers separated by commas", got=text) from error
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"monai-lesion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    output: Output = Path("demo"),
+    cases: Annotated[int, typer.Option(help="Simulated cases, two views each.")] = 48,
+    epochs: Annotated[int, typer.Option(help="Epochs of the training.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of cases and training.")] = 0,
+) -> None:
+    """Simulate cases, train a small network, evaluate it, segment PNG and DICOM files: minutes on two cores."""
+    from monai_lesion.demo import run_demo
+
+    typer.echo(run_demo(output, cases=cases, epochs=epochs, seed=seed, say=typer.echo))
+
+
+@app.command()
+def phantoms(
+    output: Output,
+    cases: Annotated[int, typer.Option(help="How many, two views each.")] = 48,
+    seed: Annotated[int, typer.Option(help="Of the data set.")] = 0,
+    formats: Annotated[str, typer.Option(help="Of the images: png, dicom or both.")] = "png",
+    workers: Annotated[int | None, typer.Option(help="Processes; one a core.")] = None,
+) -> None:
+    """Simulate two-view cases with exact masks and write them with their manifest."""
+    from monai_lesion.data.phantoms import write_phantoms
+
+    typer.echo(write_phantoms(output, cases=cases, seed=seed, formats=_listed(formats), workers=workers))
+
+
+@manifest_app.command("create")
+def manifest_create(
+    folder: Annotated[Path, typer.Argument(help="Folder of the data.")],
+    images: Annotated[str, typer.Option(help="Pattern of the images, e.g. 'images/{case}_{view}.png'.")],
+    labels: Annotated[str, typer.Option(help="Pattern of the labels, e.g. 'masks/{case}_{view}.png'.")],
+    output: Output,
+    split: Annotated[str, typer.Option(help="Ratios or counts of patients: 0.6,0.2,0.2 or 208,70,70.")] = "0.6,0.2,0.2",
+    seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
+    stratify: Annotated[str, typer.Option(help="Columns spread evenly over the splits, e.g. device,pathology.")] = "",
+    table: Annotated[Path | None, typer.Option(help="CSV file with more columns.")] = None,
+    key: Annotated[str, typer.Option(help="Column that joins table and images.")] = "case_id",
+    name: Annotated[str, typer.Option(help="Of the data set.")] = "",
+    description: Annotated[str, typer.Option(help="What it is.")] = "",
+    licence: Annotated[str, typer.Option(help="Under which it may be used.")] = "",
+    reference: Annotated[str, typer.Option(help="Whom to cite.")] = "",
+) -> None:
+    """Make a manifest of a folder whose file names tell case and view; split by patient."""
+    from monai_lesion.data.sources import create_manifest
+
+    content = create_manifest(
+        folder,
+        images,
+        labels,
+        split=_numbers("--split", split),
+        seed=seed,
+        stratify=_listed(stratify),
+        table=table,
+        key=key,
+        name=name,
+        description=description,
+        licence=licence,
+        reference=reference,
+    )
+    _write_manifest(content, output)
+
+
+@manifest_app.command("check")
+def manifest_check(
+    manifest: Annotated[Path, typer.Argument(help="The JSON file.")],
+    dataset_dir: DatasetDir = None,
+    splits: Annotated[str, typer.Option(help="Splits whose files are opened.")] = "training,validation,test",
+) -> None:
+    """Check a manifest: schema, separation of patients, files, sizes, empty labels."""
+    from monai_lesion.data.manifests import load_manifest
+
+    loaded = load_manifest(manifest, dataset_dir, splits=_listed(splits), progress=_bar)
+    for split, entries in loaded.splits.items():
+        cases = len({entry["case_id"] for entry in entries})
+        checked = "" if split in _listed(splits) else " (files not checked)"
+        typer.echo(f"{split:<11}{len(entries):>7} images of {cases} cases{checked}")
+
+
+@manifest_app.command("busbra")
+def manifest_busbra(
+    folder: Annotated[Path, typer.Argument(help="Folder with bus_data.csv and 5-fold-cv.csv.")],
+    output: Output,
+    dev: Annotated[
+        bool, typer.Option(help="Test on fold 4, validate on 15 % of folds 1-3; else folds 1-3 / 4 / 5.")
+    ] = False,
+) -> None:
+    """Make the manifest of BUS-BRA from its official folds."""
+    from monai_lesion.data.sources import busbra
+
+    _write_manifest(busbra(folder, dev=dev), output)
+
+
+def _write_manifest(content: dict[str, Any], output: Path) -> None:
+    from monai_lesion.data.manifests import SPLITS, write_manifest
+
+    typer.echo(write_manifest(content, output))
+    typer.echo(", ".join(f"{split} {len(content[split])}" for split in SPLITS))
+
+
+def _bar(items: Any) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(items, desc="checking", unit="image")
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Images or folders: PNG, JPEG, DICOM ...")],
+    output: Output,
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundles/lighter_unet"),
+    weights: Annotated[Path | None, typer.Option(help="Weights; models/model.pt of the bundle.")] = None,
+    published: Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")] = None,
+    formats: Annotated[str, typer.Option(help="Of the results: png, nifti, json, overlay.")] = "png",
+    frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Config value of the bundle: network_def#group_size=16.")
+    ] = None,
+    skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
+) -> None:
+    """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
+    from monai_lesion.inference import FORMATS, LesionSegmenter, segment_files
+
+    kinds = _listed(formats)
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=kind)
+    if published is not None:
+        segmenter = LesionSegmenter.from_published(published, device=device)
+    else:
+        overrides = dict(_assignment(text) for text in set_ or [])
+        segmenter = LesionSegmenter.from_bundle(bundle, weights=weights, device=device, overrides=overrides)
+    written = segment_files(segmenter, files, output, formats=kinds, frame=frame, skip_existing=skip_existing)
+    typer.echo(f"{written} segmented, results in {output}")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    import json
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError("--set", "must be key=value", got=text, fix="For example --set network_def#group_size=16")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+@app.command()
+def networks() -> None:
+    """Show the networks of the paper: parameters, FLOPs of one 256 x 256 image, the paper's Dice."""
+    from monai_lesion.networks.complexity import complexity_table, format_complexity
+
+    typer.echo(format_complexity(complexity_table()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""The bundle, run as MONAI runs it, on tiny simulated cases."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from monai_lesion import LesionSegmenter
+from monai_lesion.data.manifests import load_manifest
+from monai_lesion.data.phantoms import write_phantoms
+from monai_lesion.data.readers import read_image, read_mask
+from monai_lesion.errors import CheckpointError, InputError, ManifestError, root_cause
+from monai_lesion.metrics import score_image
+from monai_lesion.networks import LighterUNet
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
+TRAIN, EVALUATE, INFERENCE = (BUNDLE / "configs" / f"{name}.json" for name in ("train", "evaluate", "inference"))
+TINY = {"network_def#group_size": 1, "spatial_size": [32, 32], "progress": False}
+OVERRIDES = {"network_def#group_size": 1, "spatial_size": [32, 32]}  # the same for the library
+
+
+def run(configs, workflow_type, **options):
+    configs = [str(config) for config in configs]
+    workflow = ConfigWorkflow(configs, workflow_type=workflow_type, logging_file=False, **{**TINY, **options})
+    try:
+        workflow.initialize()
+        workflow.run()
+    except Exception as error:
+        raise root_cause(error) from error
+    return workflow
+
+
+def train(manifest, folder, **options):
+    defaults = {"max_epochs": 2, "batch_size": 4, "tensorboard": False, "learning_rate": 0.003}
+    paths = {"manifest": str(manifest), "ckpt_dir": str(folder), "output_dir": str(folder / "logs")}
+    return run([TRAIN], "train", **{**paths, **defaults, **options})
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases") / "data"
+    return write_phantoms(folder, cases=4, seed=2, formats=("png", "dicom"), workers=0, progress=False)
+
+
+@pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    train(manifest, folder, max_epochs=4)
+    return folder
+
+
+def log(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder, name="model.pt"):
+    state = torch.load(folder / name, weights_only=True)
+    return state.get("model", state.get("network"))
+
+
+def test_recipe_is_the_papers():
+    parser = ConfigParser()
+    parser.read_config(str(TRAIN))
+    config = parser.config
+    assert (config["batch_size"], config["learning_rate"], config["weight_decay"]) == (8, 1e-4, 1e-4)
+    assert (config["max_epochs"], config["min_epochs"], config["patience"]) == (200, 50, 15)
+    assert (config["lr_scheduler"]["factor"], config["lr_scheduler"]["patience"]) == (0.5, 5)
+    assert config["spatial_size"] == [256, 256]
+    assert config["optimizer"]["_target_"] == "torch.optim.Adam"
+    assert sum(p.numel() for p in parser.get_parsed_content("network_def").parameters()) == 7_944_661
+
+
+def test_loss_is_one_minus_the_dice_of_the_probabilities_averaged_over_the_images():
+    parser = ConfigParser()
+    parser.read_config(str(TRAIN))
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 1, 8, 8, generator=generator)
+    label = (torch.rand(3, 1, 8, 8, generator=generator) > 0.7).float()
+    found = torch.sigmoid(logits)
+    dice = [2 * (p * t).sum() / (p.sum() + t.sum()) for p, t in zip(found, label, strict=True)]
+    expected = 1 - sum(dice) / 3
+    assert parser.get_parsed_content("loss")(logits, label).item() == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_training_leaves_the_best_and_the_last_network_and_a_log(trained):
+    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == ["last.pt", "metrics.csv", "model.pt"]
+    assert [row["epoch"] for row in log(trained)] == ["1", "2", "3", "4"]
+
+
+def test_validation_loss_of_the_log_is_the_loss_of_the_kept_network(manifest, tmp_path):
+    train(manifest, tmp_path, amp=False)
+    network = LighterUNet(group_size=1).eval()
+    network.load_state_dict(weights(tmp_path))
+    segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=tmp_path / "model.pt", device="cpu", overrides=OVERRIDES)
+    losses = []
+    for entry in load_manifest(manifest).entries("validation"):
+        items = segmenter.preprocess({"image": entry["image"]})
+        with torch.no_grad():
+            found = torch.sigmoid(network(items["image"][None].as_tensor()))[0, 0]
+        label = torch.as_tensor(read_mask(entry["label"]).astype(np.float32))[None, None]
+        small = torch.nn.functional.interpolate(label, (32, 32), mode="bilinear", align_corners=False)[0, 0] >= 0.5
+        losses.append(1 - 2 * (found * small).sum() / (found.sum() + small.sum()))
+    expected = min(float(row["val_loss"]) for row in log(tmp_path))
+    assert float(sum(losses) / len(losses)) == pytest.approx(expected, abs=2e-4)
+
+
+def test_learning_rate_halves_after_each_epoch_whose_validation_loss_does_not_fall(manifest, tmp_path):
+    # A rate of zero would leave the batch statistics alone to move the loss; with patience 0 each rise must halve.
+    train(manifest, tmp_path, max_epochs=6, learning_rate=0.02, **{"lr_scheduler#patience": 0})
+    best, rate, halved = float("inf"), 0.02, 0
+    for row in log(tmp_path):
+        loss = float(row["val_loss"])
+        if loss >= best:
+            rate, halved = rate / 2, halved + 1
+        best = min(best, loss)
+        assert float(row["learning_rate"]) == pytest.approx(rate, rel=1e-2)
+    assert halved > 0
+
+
+def test_early_stop_follows_the_validation_loss(manifest, tmp_path):
+    train(manifest, tmp_path, max_epochs=30, min_epochs=0, learning_rate=0.0, patience=2, seed=3)
+    losses = [float(row["val_loss"]) for row in log(tmp_path)]
+    assert len(losses) < 30
+    assert min(losses) == min(losses[:-2])
+
+
+def test_resumed_training_ends_as_an_unbroken_one(manifest, trained, tmp_path):
+    train(manifest, tmp_path, max_epochs=2)
+    train(manifest, tmp_path, max_epochs=4, resume=True)
+    for name in ("model.pt", "last.pt"):
+        whole, resumed = weights(trained, name), weights(tmp_path, name)
+        assert all(torch.equal(value, resumed[key]) for key, value in whole.items()), name
+    timings = ("seconds", "images_per_second")
+    rows = [
+        [{k: v for k, v in row.items() if k not in timings} for row in log(folder)] for folder in (trained, tmp_path)
+    ]
+    assert rows[0] == rows[1]
+    states = [torch.load(folder / "last.pt", weights_only=True) for folder in (trained, tmp_path)]
+    for key in ("lr_scheduler", "early_stop", "epoch", "iteration", "best"):
+        assert states[0][key] == states[1][key], key
+
+
+def test_another_seed_trains_another_network(manifest, trained, tmp_path):
+    train(manifest, tmp_path, max_epochs=1, seed=1)
+    assert not torch.equal(weights(tmp_path)["head.weight"], weights(trained)["head.weight"])
+
+
+@pytest.fixture(scope="module")
+def evaluated(manifest, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    options = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(folder), "overlays": 2}
+    run([TRAIN, EVALUATE], "train", **options, by="centre")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def segmenter(trained):
+    return LesionSegmenter.from_bundle(BUNDLE, weights=trained / "model.pt", device="cpu", overrides=OVERRIDES)
+
+
+def test_evaluation_scores_the_librarys_masks_at_the_original_size(manifest, evaluated, segmenter):
+    with (evaluated / "per_image.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    entries = load_manifest(manifest, splits=["test"]).entries("test")
+    assert len(rows) == len(entries) == 2
+    for row, entry in zip(rows, entries, strict=True):
+        mask, label = segmenter(entry["image"]).mask > 0, read_mask(entry["label"])
+        np.testing.assert_array_equal(read_mask(evaluated / row["mask"]), mask)
+        assert mask.shape == read_image(entry["image"]).pixels.shape[:2]
+        assert float(row["dice"]) == pytest.approx(score_image(mask, label)["dice"])
+    summary = json.loads((evaluated / "summary.json").read_text())
+    assert summary["n"] == 2
+    assert set(summary["by"]) == {"centre"}
+
+
+def test_evaluation_leaves_the_weights_alone(manifest, trained, tmp_path):
+    before = (trained / "model.pt").read_bytes()
+    run(
+        [TRAIN, EVALUATE],
+        "train",
+        manifest=str(manifest),
+        ckpt_dir=str(trained),
+        output_dir=str(tmp_path),
+        overlays=0,
+        order="threshold_first",
+    )
+    assert (trained / "model.pt").read_bytes() == before
+    assert json.loads((tmp_path / "summary.json").read_text())["order"] == "threshold_first"
+
+
+@pytest.mark.parametrize("form", ["png", "dicom"])
+def test_inference_writes_the_librarys_masks(manifest, trained, segmenter, tmp_path, form):
+    listed = manifest if form == "png" else manifest.with_name("phantoms_dicom.json")
+    options = {"manifest": str(listed), "ckpt_dir": str(trained), "output_dir": str(tmp_path)}
+    run([INFERENCE], "inference", **options)
+    entries = load_manifest(listed, splits=["test"]).entries("test")
+    assert len(list(tmp_path.iterdir())) == len(entries)
+    for entry in entries:
+        written = read_mask(tmp_path / f"{Path(entry['image']).stem}.png")
+        np.testing.assert_array_equal(written, segmenter(entry["image"]).mask > 0)
+
+
+def test_inference_takes_a_folder_finishes_the_good_images_and_lists_the_bad(manifest, trained, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = load_manifest(manifest, splits=["test"]).entries("test")[0]["image"]
+    shutil.copy(image, folder / "good.png")
+    (folder / "bad.png").write_bytes(Path(image).read_bytes()[:200])
+    options = {"images": str(folder), "ckpt_dir": str(trained), "output_dir": str(tmp_path / "out")}
+    with pytest.raises(InputError, match=r"(?s)1 of 2 could not be segmented.*bad\.png"):
+        run([INFERENCE], "inference", **options, output_format="nifti")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("configs", "kind"), [([TRAIN], "train"), ([TRAIN, EVALUATE], "train"), ([INFERENCE], "inference")], ids=str
+)
+def test_workflow_has_every_property_that_monai_asks_for(manifest, trained, configs, kind):
+    options = {"manifest": str(manifest), "ckpt_dir": str(trained)}
+    names = [str(config) for config in configs]
+    workflow = ConfigWorkflow(names, workflow_type=kind, logging_file=False, **{**TINY, **options})
+    workflow.initialize()
+    assert not workflow.check_properties()
+
+
+def test_a_manifest_with_a_missing_file_stops_before_training(manifest, tmp_path):
+    content = json.loads(manifest.read_text())
+    content["training"][0]["image"] = "images/gone.png"
+    bad = manifest.with_name("bad.json")
+    bad.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=r"(?s)each file must be present.*gone\.png"):
+        train(bad, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_weights_of_another_variant_are_refused(manifest, trained, tmp_path):
+    options = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(tmp_path)}
+    with pytest.raises(CheckpointError, match=r"got weights of LighterUNet\(group_size=1\)"):
+        run([TRAIN, EVALUATE], "train", **{**options, "network_def#group_size": 2})
+
+
+def test_an_unknown_network_argument_is_the_reason_given(manifest, tmp_path):
+    with pytest.raises(TypeError, match="group_sise"):
+        train(manifest, tmp_path / "models", **{"network_def#group_sise": 2})

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from monai_lesion.errors import ImageError, InputError, root_cause
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("a.png", "must be grey"), {}, "a.png: must be grey"),
+        (("a.png", "must be grey"), {"got": "colours"}, "a.png: must be grey, got colours"),
+        (("n", "must be 1"), {"got": 0, "fix": "Use 1"}, "n: must be 1, got 0. Use 1"),
+        (("all is said here",), {}, "all is said here"),
+    ],
+    ids=["rule", "got", "fix", "whole"],
+)
+def test_message_names_place_rule_finding_and_fix(arguments, options, message):
+    assert str(InputError(*arguments, **options)) == message
+
+
+def test_an_error_survives_the_way_out_of_a_worker_process():
+    error = pickle.loads(pickle.dumps(ImageError("a.png", "must be grey", got="colours")))
+    assert type(error) is ImageError
+    assert str(error) == "a.png: must be grey, got colours"
+
+
+def chained(first, *later):
+    try:
+        if later:
+            try:
+                raise chained(*later)
+            except Exception as cause:
+                raise first from cause
+        raise first
+    except Exception as error:
+        return error
+
+
+def test_root_is_the_input_error_wherever_it_stands():
+    reason = InputError("a", "b")
+    assert root_cause(chained(RuntimeError("outer"), reason, KeyError("inner"))) is reason
+
+
+def test_root_is_the_first_error_where_none_is_an_input_error():
+    first = TypeError("unexpected keyword argument 'group_sise'")
+    assert root_cause(chained(RuntimeError("outer"), RuntimeError("middle"), first)) is first
+
+
+def test_a_bundles_traceback_ends_with_the_reason():
+    code = """
+from monai_lesion.errors import InputError, explain_input_errors
+explain_input_errors()
+try:
+    raise InputError("a.json", "must exist")
+except InputError as error:
+    raise RuntimeError("Failed to instantiate component") from error
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.rstrip().splitlines()[-1] == "The reason: a.json: must exist"
