@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from monai_lesion.inference import LesionSegmenter, Segmentation
+    from monai_lesion.inference import LesionSegmenter
+    from monai_lesion.results import Segmentation
 
 # Imported on first use: `import monai_lesion` needs neither torch nor MONAI.
-_LAZY = {"LesionSegmenter": "monai_lesion.inference", "Segmentation": "monai_lesion.inference"}
+_LAZY = {"LesionSegmenter": "monai_lesion.inference", "Segmentation": "monai_lesion.results"}
 
 __all__ = ["LesionSegmenter", "Segmentation", "__version__"]
 

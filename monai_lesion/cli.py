@@ -176,7 +176,9 @@ def predict(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundles/lighter_unet"),
     weights: Annotated[Path | None, typer.Option(help="Weights; models/model.pt of the bundle.")] = None,
     published: Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")] = None,
-    formats: Annotated[str, typer.Option(help="Of the results: png, nifti, json, overlay.")] = "png",
+    formats: Annotated[
+        str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
+    ] = "png",
     frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")] = None,
     set_: Annotated[
@@ -185,7 +187,8 @@ def predict(
     skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
 ) -> None:
     """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
-    from monai_lesion.inference import FORMATS, LesionSegmenter, segment_files
+    from monai_lesion.inference import LesionSegmenter, segment_files
+    from monai_lesion.results import FORMATS
 
     kinds = _listed(formats)
     for kind in kinds:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -21,95 +19,13 @@ from torch import nn
 from monai_lesion import __version__
 from monai_lesion.data.image_lists import find_images, output_names, raise_failures
 from monai_lesion.data.readers import UltrasoundImage, UltrasoundReader, read_image
-from monai_lesion.data.writers import ENDINGS, write_mask
-from monai_lesion.errors import ImageError, InputError, root_cause
-from monai_lesion.measurements import Measurements, measure
-from monai_lesion.networks.checkpoints import load_weights
-from monai_lesion.overlays import draw_overlay
+from monai_lesion.dicom.identity import Algorithm
+from monai_lesion.errors import InputError, root_cause
+from monai_lesion.networks.checkpoints import describe, load_weights
+from monai_lesion.results import RESULT_ENDINGS, Segmentation
 from monai_lesion.transforms import postprocessing, preprocessing
 
-logger = logging.getLogger(__name__)
-
 Source = str | Path | NDArray[np.uint8]
-RESULT_ENDINGS = {**ENDINGS, "json": ".json", "overlay": "_overlay.png"}
-FORMATS = tuple(RESULT_ENDINGS)
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What was found in one picture; all arrays are upright and have its size.
-
-    Attributes:
-        image: the picture.
-        mask: ``(H, W)`` uint8, 1 in the lesion.
-        probability: ``(H, W)`` float32 in 0-1.
-    """
-
-    image: UltrasoundImage
-    mask: NDArray[np.uint8]
-    probability: NDArray[np.float32]
-
-    @property
-    def spacing(self) -> tuple[float, float] | None:
-        """Row and column step in millimetres; None when the file does not know them."""
-        return self.image.spacing
-
-    @cached_property
-    def measurements(self) -> Measurements | None:
-        """Axes, area and more, each with its unit: millimetres where the spacing is known; None without a lesion."""
-        return measure(self.mask, self.spacing) if self.mask.any() else None
-
-    def save(self, output_dir: str | Path, formats: Sequence[str] = ("png",), *, name: str | None = None) -> list[Path]:
-        """Write the result.
-
-        Args:
-            output_dir: folder, made when absent.
-            formats: ``"png"`` (mask, 0 and 255), ``"nifti"`` (mask with the picture's geometry), ``"json"`` (what was
-                found, with measurements), ``"overlay"`` (the picture with the contour, PNG).
-            name: of the files without ending; None takes the picture's.
-
-        Returns:
-            The files written.
-
-        Raises:
-            InputError: for an unknown format.
-        """
-        for kind in formats:
-            if kind not in FORMATS:
-                raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
-        stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
-        return [self._write(kind, stem) for kind in formats]
-
-    def _write(self, kind: str, stem: Path) -> Path:
-        if kind in ENDINGS:
-            return write_mask(self.mask, stem, format=kind, affine=self.image.affine)
-        file = Path(f"{stem}{RESULT_ENDINGS[kind]}")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".partial-{file.name}")
-        if kind == "json":
-            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        else:
-            from PIL import Image
-
-            Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
-        os.replace(partial, file)
-        return file
-
-    def to_dict(self) -> dict[str, Any]:
-        """What was found, as the JSON file holds it."""
-        found = self.measurements
-        return {
-            "image": Path(self.image.path).name if self.image.path else None,
-            "frame": self.image.frame,
-            "rows": self.mask.shape[0],
-            "columns": self.mask.shape[1],
-            "spacing_mm": self.spacing,
-            "found": found is not None,
-            "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
-            "measurements": None if found is None else found.to_dict(),
-            "software": f"monai_lesion {__version__}",
-            "notice": "Research use only; not a medical device",
-        }
 
 
 class LesionSegmenter:
@@ -125,6 +41,8 @@ class LesionSegmenter:
         postprocess: as :func:`monai_lesion.transforms.postprocessing`; None for the paper's.
         device: where the network runs; None takes CUDA where there is one.
         channel_order: ``"rgb"``, or ``"bgr"`` for the checkpoints that the paper's authors released.
+        bundle_version: of the bundle that the network came from, for DICOM objects.
+        settings: what else decides the mask, such as the threshold, for DICOM objects.
 
     Raises:
         InputError: for an unknown ``channel_order``.
@@ -144,6 +62,8 @@ class LesionSegmenter:
         *,
         device: str | torch.device | None = None,
         channel_order: str = "rgb",
+        bundle_version: str = "",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         if channel_order not in ("rgb", "bgr"):
             raise InputError("channel_order", 'must be "rgb" or "bgr"', got=channel_order)
@@ -152,6 +72,18 @@ class LesionSegmenter:
         self.preprocess = preprocess or preprocessing()
         self.postprocess = postprocess or postprocessing(self.preprocess, drop_channel=True)
         self.channel_order = channel_order
+        self.bundle_version = bundle_version
+        self.settings = {"channel_order": channel_order, **(settings or {})}
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """Network, version and a hash of the weights, for DICOM objects."""
+        state, digest = self.network.state_dict(), hashlib.sha256()
+        for name, tensor in state.items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        name, weights = describe(state), digest.hexdigest()
+        return Algorithm(name, __version__, weights, bundle_version=self.bundle_version, settings=self.settings)
 
     @classmethod
     def from_bundle(
@@ -193,7 +125,9 @@ class LesionSegmenter:
             network, *steps = map(parser.get_parsed_content, ("network_def", "preprocessing", "postprocessing"))
         except Exception as error:  # MONAI wraps whatever a component raises
             raise InputError(config, "must describe network and transforms", got=root_cause(error)) from error
-        return cls(load_weights(network, weights or root / "models" / "model.pt"), *steps, device=device)
+        load_weights(network, weights or root / "models" / "model.pt")
+        settings = {key: str(parser.get(key)) for key in ("spatial_size", "threshold", "order")}
+        return cls(network, *steps, device=device, bundle_version=_bundle_version(root), settings=settings)
 
     @classmethod
     def from_published(cls, path: str | Path, *, device: str | torch.device | None = None) -> LesionSegmenter:
@@ -247,7 +181,13 @@ class LesionSegmenter:
             probability = Invertd("pred", transform=self.preprocess, orig_keys="image", nearest_interp=False)(items)
         grey = probability["pred"][0].numpy().T.astype(np.float32)
         mask = Compose(steps[discrete:])(items)["pred"].numpy()
-        return Segmentation(image, np.ascontiguousarray(mask.squeeze().T.astype(np.uint8)), np.ascontiguousarray(grey))
+        upright = np.ascontiguousarray(mask.squeeze().T.astype(np.uint8))
+        return Segmentation(image, upright, np.ascontiguousarray(grey), self.algorithm)
+
+
+def _bundle_version(root: Path) -> str:
+    file = root / "configs" / "metadata.json"
+    return str(json.loads(file.read_text(encoding="utf-8")).get("version", "")) if file.is_file() else ""
 
 
 def _from_array(array: NDArray[Any]) -> UltrasoundImage:
@@ -303,7 +243,7 @@ def segment_files(
         try:
             segmenter(file, frame=frame).save(output_dir, formats, name=name)
             done += 1
-        except ImageError as error:
+        except InputError as error:
             failures[str(file)] = str(error)
     raise_failures(failures, len(files))
     return done

@@ -148,6 +148,25 @@ def test_saved_files_hold_the_mask(segmenter, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(file.name for file in files)
 
 
+def test_dicom_objects_of_a_dicom_source_hold_the_mask_and_the_weights(segmenter, tmp_path):
+    hd = pytest.importorskip("highdicom", reason="the DICOM writers need highdicom")
+    case = simulate_case(0, 0)
+    write_dicom(tmp_path / "a.dcm", case, case.views[0], seed=0)
+    result = segmenter(tmp_path / "a.dcm")
+    files = result.save(tmp_path / "out", ["dicom-seg", "dicom-sr", "sc"])
+    assert [file.name for file in files] == ["a.seg.dcm", "a.sr.dcm", "a.sc.dcm"]
+    written = hd.seg.segread(files[0])
+    np.testing.assert_array_equal(written.pixel_array > 0, result.mask > 0)
+    description = str(written.SegmentSequence[0].SegmentAlgorithmName) + str(written)
+    assert segmenter.algorithm.weights[:12] in description
+
+
+def test_dicom_objects_of_a_png_are_refused(segmenter, tmp_path):
+    Image.fromarray(red()[0]).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a.png: dicom-seg needs a DICOM file as source.*Ask for png"):
+        segmenter(tmp_path / "a.png").save(tmp_path / "out", ["dicom-seg"])
+
+
 def test_nothing_found_is_said_and_has_no_measurements(segmenter, tmp_path):
     result = segmenter(np.full((30, 40), 20, np.uint8))
     assert result.measurements is None
@@ -156,7 +175,9 @@ def test_nothing_found_is_said_and_has_no_measurements(segmenter, tmp_path):
 
 
 def test_rejects_an_unknown_format_before_it_writes(segmenter, tmp_path):
-    with pytest.raises(InputError, match="formats: must be of png, nifti, json, overlay, got dcm"):
+    with pytest.raises(
+        InputError, match="formats: must be of png, nifti, json, overlay, dicom-seg, dicom-sr, sc, got dcm"
+    ):
         segmenter(red()[0]).save(tmp_path / "out", ["png", "dcm"])
     assert not (tmp_path / "out").exists()
 

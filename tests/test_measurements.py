@@ -418,7 +418,7 @@ def test_case_as_json():
     case = measure_case(two_views(ellipsoid((6.0, 4.0, 5.0), (0, 0, 0))))
     content = json.loads(json.dumps(case.to_dict()))
     assert content["volume"] == {"value": round(case.volume.value, 3), "unit": "mm3"}
-    assert content["volume_ml"] == {"value": case.volume.value / 1000, "unit": "ml"}
+    assert content["volume_ml"] == {"value": round(case.volume.value / 1000, 3), "unit": "ml"}
     assert [axis["unit"] for axis in content["axes"]] == ["mm"] * 3
     assert (content["plane"], content["reason"]) == ("front", None)
     assert set(content["views"]) == {"front", "side"}

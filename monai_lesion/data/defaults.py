@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai_lesion.data.manifests import Manifest, load_manifest
 
@@ -30,4 +31,11 @@ def open_data(
         from monai_lesion.data.phantoms import default_phantoms
 
         manifest, dataset_dir = default_phantoms(), None
-    return load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels)
+    return load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=_bar)
+
+
+def _bar(items: Iterable[Any]) -> Iterable[Any]:
+    """A bar with the time left, for lists that take long to check."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc="checking", unit="image", delay=5)  # type: ignore[no-any-return]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +149,29 @@ def test_resumed_training_ends_as_an_unbroken_one(manifest, trained, tmp_path):
     states = [torch.load(folder / "last.pt", weights_only=True) for folder in (trained, tmp_path)]
     for key in ("lr_scheduler", "early_stop", "epoch", "iteration", "best"):
         assert states[0][key] == states[1][key], key
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_same_network(manifest, tmp_path):
+    train(manifest, tmp_path / "whole", max_epochs=10)
+    folder = tmp_path / "killed"
+    options = {"manifest": manifest, "ckpt_dir": folder, "output_dir": folder / "logs", "max_epochs": 10}
+    options |= {"batch_size": 4, "tensorboard": "False", "learning_rate": 0.003, "resume": "True", "progress": "False"}
+    options |= {"network_def#group_size": 1, "spatial_size": "[32,32]"}
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
+    command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        time.sleep(0.1)
+        if killed.poll() is not None or ((folder / "metrics.csv").exists() and len(log(folder)) >= 3):
+            break
+    killed.kill()
+    killed.wait()
+    assert 3 <= len(log(folder)) < 10, "killed too early or too late to show anything"
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
+    whole, resumed = weights(tmp_path / "whole", "last.pt"), weights(folder, "last.pt")
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+    assert [row["val_loss"] for row in log(folder)] == [row["val_loss"] for row in log(tmp_path / "whole")]
 
 
 def test_another_seed_trains_another_network(manifest, trained, tmp_path):

@@ -99,7 +99,7 @@ HOSTILE = {
     "torch.hub": lambda command: (Call(torch.hub.load, "a/b", "c"), "torch.hub.load"),
     "import": lambda command: (Call(__import__, "antigravity"), "builtins.__import__"),
     "layer called": lambda command: (Call(nn.Conv2d, 3, 3, 1), "torch.nn.modules.conv.Conv2d"),
-    "state for a function": lambda command: (Call(torch._utils._rebuild_parameter, 1, state={"a": 1}), ""),
+    "state for a function": lambda command: (Call(torch._utils._rebuild_parameter, 1, state={"a": 1}), "f.pth: must"),
     "own class called": lambda command: (Call(Holder, "x"), "test_inert_archives.Holder"),
     "own function": lambda command: (small_network, "test_inert_archives.small_network"),
     "own object": lambda command: (Holder(), "test_inert_archives.Holder"),

@@ -1,0 +1,132 @@
+"""What was found in a picture, and its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_lesion import __version__
+from monai_lesion.data.dicom_images import is_dicom
+from monai_lesion.data.image_lists import output_names
+from monai_lesion.data.images import UltrasoundImage
+from monai_lesion.data.writers import ENDINGS, write_mask
+from monai_lesion.errors import InputError
+from monai_lesion.measurements import Measurements, measure
+from monai_lesion.overlays import draw_overlay
+
+if TYPE_CHECKING:
+    from monai_lesion.dicom import Algorithm
+
+DICOM_ENDINGS = {"dicom-seg": ".seg.dcm", "dicom-sr": ".sr.dcm", "sc": ".sc.dcm"}
+RESULT_ENDINGS = {**ENDINGS, "json": ".json", "overlay": "_overlay.png", **DICOM_ENDINGS}
+FORMATS = tuple(RESULT_ENDINGS)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was found in one picture; all arrays are upright and have its size.
+
+    Attributes:
+        image: the picture.
+        mask: ``(H, W)`` uint8, 1 in the lesion.
+        probability: ``(H, W)`` float32 in 0-1.
+        algorithm: what found it, for DICOM objects.
+    """
+
+    image: UltrasoundImage
+    mask: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    algorithm: Algorithm | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """Row and column step in millimetres; None when the file does not know them."""
+        return self.image.spacing
+
+    @cached_property
+    def measurements(self) -> Measurements | None:
+        """Axes, area and more, each with its unit: millimetres where the spacing is known; None without a lesion."""
+        return measure(self.mask, self.spacing) if self.mask.any() else None
+
+    def save(self, output_dir: str | Path, formats: Sequence[str] = ("png",), *, name: str | None = None) -> list[Path]:
+        """Write the result.
+
+        Args:
+            output_dir: folder, made when absent.
+            formats: ``"png"`` (mask, 0 and 255), ``"nifti"`` (mask with the picture's geometry), ``"json"`` (what was
+                found, with measurements), ``"overlay"`` (the picture with the contour, PNG), and of a DICOM source
+                ``"dicom-seg"``, ``"dicom-sr"`` (none where nothing was found) and ``"sc"`` (a picture for any viewer).
+            name: of the files without ending; None takes the picture's.
+
+        Returns:
+            The files written.
+
+        Raises:
+            InputError: for an unknown format, or a DICOM format of another source.
+        """
+        for kind in formats:
+            if kind not in FORMATS:
+                raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
+        stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
+        return [file for kind in formats for file in self._write(kind, stem)]
+
+    def _write(self, kind: str, stem: Path) -> list[Path]:
+        """The file written, or none."""
+        if kind in ENDINGS:
+            return [write_mask(self.mask, stem, format=kind, affine=self.image.affine)]
+        if kind in DICOM_ENDINGS:
+            return self._write_dicom(kind, Path(f"{stem}{DICOM_ENDINGS[kind]}"))
+        file = Path(f"{stem}{RESULT_ENDINGS[kind]}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".partial-{file.name}")
+        if kind == "json":
+            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        else:
+            from PIL import Image
+
+            Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
+        os.replace(partial, file)
+        return [file]
+
+    def _write_dicom(self, kind: str, file: Path) -> list[Path]:
+        from monai_lesion import dicom
+
+        path, frame = self.image.path, self.image.frame
+        if self.algorithm is None or not path or not is_dicom(path):
+            fix = f"Ask for {', '.join(kind for kind in FORMATS if kind not in DICOM_ENDINGS)}"
+            raise InputError(path or "source", f"{kind} needs a DICOM file as source", got="another source", fix=fix)
+        if kind == "dicom-seg":
+            content = dicom.segmentation(path, self.mask, self.algorithm, frame=frame)
+        elif kind == "sc":
+            found = self.measurements
+            pixels = self.image.pixels
+            content = dicom.secondary_capture(path, pixels, self.mask, self.algorithm, frame=frame, measurements=found)
+        elif self.measurements is None:
+            return []
+        else:
+            content = dicom.measurement_report(path, self.measurements, self.algorithm, frame=frame)
+        return [dicom.write(content, file)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was found, as the JSON file holds it."""
+        found = self.measurements
+        return {
+            "image": Path(self.image.path).name if self.image.path else None,
+            "frame": self.image.frame,
+            "rows": self.mask.shape[0],
+            "columns": self.mask.shape[1],
+            "spacing_mm": self.spacing,
+            "found": found is not None,
+            "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
+            "measurements": None if found is None else found.to_dict(),
+            "software": f"monai_lesion {__version__}",
+            "notice": "Research use only; not a medical device",
+        }
