@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Point = tuple[float, float]  # row, column
 Ends = tuple[Point, Point]
 
-UCUM = {"mm": "mm", "mm2": "mm2", "mm3": "mm3", "ml": "mL", "px": "{pixel}", "px2": "{pixel}2"}
+UCUM = {"mm": "mm", "mm2": "mm2", "mm3": "mm3", "ml": "mL", "px": "{pixels}", "px2": "{pixels}"}
 POWERS = str.maketrans("23", "²³")
 
 REACH = 2.3  # larger steps, out to the neighbours whose directions the perimeter uses: eight for square pixels

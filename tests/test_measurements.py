@@ -291,8 +291,8 @@ def test_every_number_of_the_json_has_its_unit_beside_it():
         ("mm2", "12.3 mm²", "mm2"),
         ("mm3", "12.3 mm³", "mm3"),
         ("ml", "12.34 ml", "mL"),
-        ("px", "12.3 px", "{pixel}"),
-        ("px2", "12.3 px²", "{pixel}2"),
+        ("px", "12.3 px", "{pixels}"),
+        ("px2", "12.3 px²", "{pixels}"),
     ],
 )
 def test_units_are_shown_and_coded(unit, shown, ucum):
