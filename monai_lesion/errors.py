@@ -43,6 +43,22 @@ class CheckpointError(InputError):
     """Weights that cannot be loaded, or belong to another network."""
 
 
+def flag(name: str, value: bool | str) -> bool:
+    """A yes-or-no value of a bundle config, for the command line hands over ``--resume false`` as text.
+
+    Raises:
+        InputError: for anything but true and false.
+
+    Example:
+        >>> flag("resume", "false"), flag("resume", True)
+        (False, True)
+    """
+    known = {"true": True, "false": False}
+    if str(value).lower() not in known:
+        raise InputError(f"--{name}", "must be true or false", got=repr(value))
+    return known[str(value).lower()]
+
+
 def root_cause(error: BaseException) -> BaseException:
     """The input error that an error was raised from, or else the first error of its chain."""
     cause = error

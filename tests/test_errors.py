@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from monai_lesion.errors import ImageError, InputError, root_cause
+from monai_lesion.errors import ImageError, InputError, flag, root_cause
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_an_error_survives_the_way_out_of_a_worker_process():
     error = pickle.loads(pickle.dumps(ImageError("a.png", "must be grey", got="colours")))
     assert type(error) is ImageError
     assert str(error) == "a.png: must be grey, got colours"
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("False", False), (True, True), (False, False)])
+def test_flags_may_be_text(value, expected):
+    assert flag("amp", value) is expected
+
+
+@pytest.mark.parametrize("value", ["flase", "", 1, None])
+def test_a_flag_that_is_neither_is_named(value):
+    with pytest.raises(InputError, match=f"--amp: must be true or false, got {value!r}"):
+        flag("amp", value)
 
 
 def chained(first, *later):

@@ -89,6 +89,15 @@ def describe(state: Mapping[str, torch.Tensor]) -> str:
     return f"{kind.__name__}({', '.join(told)})"
 
 
+def _override(state: Mapping[str, torch.Tensor]) -> str:
+    found = identify({name: tuple(tensor.shape) for name, tensor in state.items()})
+    if found is None:
+        return ""
+    kind, arguments = found
+    size = f" --network_def#group_size {arguments['group_size']}" if "group_size" in arguments else ""
+    return f": --network_def#_target_ monai_lesion.networks.{kind.__name__}{size}"
+
+
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """Load ``{"model": state_dict}`` into a network.
 
@@ -110,7 +119,7 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
         if any(".double_conv." in name for name in state):
             found, fix = "weights with the authors' names", "Load them with networks.published.load_published"
         else:
-            fix = "Set network_def to the network that was trained, e.g. --network_def#group_size 16"
+            fix = f"Set network_def to the network that was trained{_override(state)}"
         raise CheckpointError(path, f"must hold weights of {describe(own)}", got=found, fix=fix)
     network.load_state_dict(state)
     return network

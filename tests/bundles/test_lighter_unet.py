@@ -174,6 +174,14 @@ def test_a_killed_training_resumes_to_the_same_network(manifest, tmp_path):
     assert [row["val_loss"] for row in log(folder)] == [row["val_loss"] for row in log(tmp_path / "whole")]
 
 
+def test_flags_of_the_command_line_are_text(manifest, trained, tmp_path):
+    train(manifest, tmp_path, max_epochs=1, resume="false", amp="false", progress="false")
+    train(manifest, tmp_path, max_epochs=1, resume="false", amp="false")
+    assert [row["epoch"] for row in log(tmp_path)] == ["1"]
+    with pytest.raises(InputError, match="--resume: must be true or false, got 'ture'"):
+        train(manifest, tmp_path, resume="ture")
+
+
 def test_another_seed_trains_another_network(manifest, trained, tmp_path):
     train(manifest, tmp_path, max_epochs=1, seed=1)
     assert not torch.equal(weights(tmp_path)["head.weight"], weights(trained)["head.weight"])
