@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.masks import Mask, checked_mask, checked_steps
 
-Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Point = tuple[float, float]  # row, column
 Ends = tuple[Point, Point]
@@ -181,7 +181,7 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
         >>> print(measure(mask).long_axis, measure(mask, (0.5, 0.2)).long_axis, measure(mask, (0.5, 0.2)).depth)
         10.0 px 2.0 mm 15.0 mm
     """
-    inside, steps = _checked_mask(mask), _checked_steps(spacing)
+    inside, steps = checked_mask(mask), checked_steps(spacing)
     if not inside.any():
         fix = "Skip pictures without a lesion"
         raise InputError("mask", "must hold a lesion to measure", got="an empty mask", fix=fix)
@@ -244,7 +244,7 @@ def measure_case(views: Mapping[str, tuple[ArrayLike, Sequence[float] | None]]) 
     found: dict[str, Measurements | None] = {}
     for name, (mask, spacing) in views.items():
         try:
-            inside, _ = _checked_mask(mask), _checked_steps(spacing)
+            inside, _ = checked_mask(mask), checked_steps(spacing)
             found[name] = measure(inside, spacing) if inside.any() else None
         except InputError as error:
             raise InputError(f"view {name}: {error}") from error
@@ -262,25 +262,6 @@ def measure_case(views: Mapping[str, tuple[ArrayLike, Sequence[float] | None]]) 
     volume = Quantity(math.pi / 6 * math.prod(axis.value for axis in axes), "mm3")
     first, second = whole[plane].height.value, whole[across].height.value
     return CaseMeasurements(found, axes, plane, volume, 2 * abs(first - second) / (first + second), "")
-
-
-def _checked_mask(mask: ArrayLike) -> Mask:
-    array = np.asarray(mask)
-    if array.ndim != 2:
-        raise InputError("mask", "must be of shape (H, W)", got=array.shape)
-    if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and np.isin(array, (0, 1)).all()):
-        raise InputError("mask", "must be a mask", got=f"{array.dtype} other than 0 and 1", fix="Threshold it first")
-    return array.astype(bool, copy=False)
-
-
-def _checked_steps(spacing: Sequence[float] | None) -> Floats:
-    try:
-        steps = np.ones(2) if spacing is None else np.asarray(spacing, dtype=np.float64)
-    except (TypeError, ValueError):
-        steps = np.empty(0)
-    if steps.shape != (2,) or not np.all(np.isfinite(steps) & (steps > 0)):
-        raise InputError("spacing", "must be two positive steps in mm: row, column", got=spacing)
-    return steps
 
 
 def _largest_part(mask: Mask) -> tuple[Mask, tuple[int, int], int]:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.masks import Mask, checked_mask, checked_steps
 
-Mask = NDArray[np.bool_]
 Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
 Record = Mapping[str, Any]
 
@@ -74,7 +74,7 @@ def pooled_hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] |
         >>> pooled_hd95(square, np.roll(square, 2, axis=1), spacing=(1.0, 0.5))
         1.0
     """
-    return _pooled_percentile(_surface_distances(*_checked_masks(pred, label), _checked_steps(spacing)))
+    return _pooled_percentile(_surface_distances(*_checked_masks(pred, label), checked_steps(spacing)))
 
 
 def hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None = None) -> float:
@@ -91,7 +91,7 @@ def hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None =
         >>> round(hd95(spot, label), 2), round(pooled_hd95(spot, label), 2)
         (24.15, 8.4)
     """
-    return _larger_percentile(_surface_distances(*_checked_masks(pred, label), _checked_steps(spacing)))
+    return _larger_percentile(_surface_distances(*_checked_masks(pred, label), checked_steps(spacing)))
 
 
 def score_image(
@@ -120,7 +120,7 @@ def score_image(
         {'dice': 0.0, 'hd95': nan, 'hd95_monai': nan, 'missed': True, 'false_alarm': False}
     """
     found, real = _checked_masks(pred, label)
-    distances = _surface_distances(found, real, _checked_steps(spacing))
+    distances = _surface_distances(found, real, checked_steps(spacing))
     touching = bool((found & real).any())
     return {
         "dice": _dice(found, real),
@@ -132,23 +132,10 @@ def score_image(
 
 
 def _checked_masks(pred: ArrayLike, label: ArrayLike) -> tuple[Mask, Mask]:
-    first, second = np.asarray(pred), np.asarray(label)
-    if first.ndim != 2 or first.shape != second.shape:
+    first, second = checked_mask(pred, name="pred"), checked_mask(label, name="label")
+    if first.shape != second.shape:
         raise InputError("pred, label", "must be two masks (H, W) of one size", got=f"{first.shape}, {second.shape}")
-    for name, mask in (("pred", first), ("label", second)):
-        if mask.dtype.kind not in "biu" and not np.isin(mask, (0, 1)).all():
-            raise InputError(name, "must be a mask", got=f"{mask.dtype} other than 0 and 1", fix="Threshold it first.")
-    return first.astype(bool, copy=False), second.astype(bool, copy=False)
-
-
-def _checked_steps(spacing: Sequence[float] | None) -> NDArray[np.float64]:
-    try:
-        steps = np.ones(2) if spacing is None else np.asarray(spacing, dtype=np.float64)
-    except (TypeError, ValueError):
-        steps = np.empty(0)
-    if steps.shape != (2,) or not np.all(np.isfinite(steps) & (steps > 0)):
-        raise InputError("spacing", "must be two positive steps in mm: row, column", got=spacing)
-    return steps
+    return first, second
 
 
 def _dice(first: Mask, second: Mask) -> float:

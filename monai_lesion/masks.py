@@ -1,0 +1,45 @@
+"""What metrics and measurements ask of a mask and of a spacing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monai_lesion.errors import InputError
+
+Mask = NDArray[np.bool_]
+
+
+def checked_mask(mask: ArrayLike, *, name: str = "mask") -> Mask:
+    """A mask as booleans.
+
+    Args:
+        mask: ``(H, W)`` of bool, whole numbers, or reals that are 0 and 1.
+        name: what errors call it.
+
+    Raises:
+        InputError: when it is not two-dimensional or holds probabilities.
+    """
+    array = np.asarray(mask)
+    if array.ndim != 2:
+        raise InputError(name, "must be of shape (H, W)", got=array.shape)
+    if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and np.isin(array, (0, 1)).all()):
+        raise InputError(name, "must be a mask", got=f"{array.dtype} other than 0 and 1", fix="Threshold it first")
+    return array.astype(bool, copy=False)
+
+
+def checked_steps(spacing: Sequence[float] | None) -> NDArray[np.float64]:
+    """The row and column step: millimetres, or ones where no spacing is known.
+
+    Raises:
+        InputError: when the spacing is not two positive numbers.
+    """
+    try:
+        steps = np.ones(2) if spacing is None else np.asarray(spacing, dtype=np.float64)
+    except (TypeError, ValueError):
+        steps = np.empty(0)
+    if steps.shape != (2,) or not np.all(np.isfinite(steps) & (steps > 0)):
+        raise InputError("spacing", "must be two positive steps in mm: row, column", got=spacing)
+    return steps
