@@ -29,6 +29,7 @@ DatasetDir = Annotated[Path | None, typer.Option(help="Folder that the manifest'
 def main() -> None:
     """Run a command; an input error is one line and exit 1, Ctrl-C is exit 130."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module it copies
     try:
         app()
     except InputError as error:

@@ -5,33 +5,98 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from numpy.typing import ArrayLike
+
+from monai_lesion.data.regions import Region, Spacing, tissue_regions
 
 logger = logging.getLogger(__name__)
 
-TWO_DIMENSIONAL = 1  # RegionSpatialFormat
-TISSUE = 1  # RegionDataType
-CENTIMETRE = 3  # PhysicalUnitsXDirection, PhysicalUnitsYDirection
 AGREEMENT = 0.01  # the share by which two statements of one spacing may differ
+FROM_REGION = "mm from ultrasound region"
+FROM_PIXEL_SPACING = "mm from Pixel Spacing"
 
-Spacing = tuple[float, float]
+
+@dataclass(frozen=True)
+class Calibration:
+    """Millimetres a pixel, and how they are known.
+
+    Args:
+        spacing: from row to row and from column to column; None where sizes stay in pixels.
+        source: ``"mm from ..."`` or ``"none: "`` and the reason.
+        regions: the two-dimensional tissue regions of the header.
+        refused: why the header is not believed; empty when it is, and when it says nothing.
+        stated: ``PixelSpacing``, if the header has it.
+
+    Example:
+        >>> Calibration().source
+        'none: the file does not know its scale'
+    """
+
+    spacing: Spacing | None = None
+    source: str = "none: the file does not know its scale"
+    regions: tuple[Region, ...] = ()
+    refused: str = ""
+    stated: Spacing | None = None
+
+    def of(self, mask: ArrayLike) -> Calibration:
+        """The calibration that holds for a lesion: that of the one region which it lies in.
+
+        Args:
+            mask: ``(H, W)``, above 0 in the lesion.
+        """
+        if not self.regions or not all(region.inside for region in self.regions):
+            return self
+        around = [region for region in self.regions if region.holds(mask)]
+        if not around:
+            return self._none("the lesion does not lie in one ultrasound region")
+        why = _contradiction(around, self.stated)
+        return self._none(why) if why else self._known(around[0].spacing)
+
+    def _none(self, why: str) -> Calibration:
+        return Calibration(None, f"none: {why}", self.regions, why, self.stated)
+
+    def _known(self, spacing: Spacing | None) -> Calibration:
+        return Calibration(spacing, FROM_REGION, self.regions, "", self.stated)
+
+
+def calibration_of(dataset: Any) -> Calibration:
+    """The calibration of a DICOM ultrasound image.
+
+    The *Sequence of Ultrasound Regions* counts when its 2-D tissue regions lie inside the image, are in centimetres
+    and agree with ``PixelSpacing``; without such regions ``PixelSpacing`` counts. Regions of different scale have no
+    common spacing, but :meth:`Calibration.of` knows that of a lesion.
+
+    Args:
+        dataset: a ``pydicom.Dataset`` with ``Rows`` and ``Columns``.
+
+    Source:
+        DICOM PS3.3, C.8.5.5 (US Region Calibration) and 10.7.1.1 (Pixel Spacing).
+    """
+    try:
+        regions, stated = tissue_regions(dataset), _pixel_spacing(dataset)
+    except Exception:  # pydicom converts when asked, and its converters raise many kinds
+        why = "the ultrasound regions are damaged"
+        return Calibration(None, f"none: {why}", refused=why)
+    if not regions:
+        return Calibration() if stated is None else Calibration(stated, FROM_PIXEL_SPACING, stated=stated)
+    found = Calibration(None, "", regions, "", stated)
+    why = _contradiction(regions, stated)
+    return found._none(why) if why else found._known(regions[0].spacing)
 
 
 def spacing_of(dataset: Any) -> Spacing | None:
-    """The pixel spacing of a DICOM ultrasound image, or None where the header does not know it for certain.
+    """The pixel spacing of a whole DICOM ultrasound image, or None where the header does not know it for certain.
 
-    The *Sequence of Ultrasound Regions* counts when its 2-D tissue regions lie inside the image, are in centimetres
-    and agree with each other and with ``PixelSpacing``; without such regions ``PixelSpacing`` counts. Anything
-    contradictory is refused, with the reason in the log.
+    Anything contradictory is refused, with the reason in the log.
 
     Args:
         dataset: a ``pydicom.Dataset`` with ``Rows`` and ``Columns``.
 
     Returns:
         Millimetres from row to row and from column to column.
-
-    Source:
-        DICOM PS3.3, C.8.5.5 (US Region Calibration) and 10.7.1.1 (Pixel Spacing).
 
     Example:
         >>> from pydicom import Dataset
@@ -40,28 +105,18 @@ def spacing_of(dataset: Any) -> Spacing | None:
         >>> spacing_of(dataset)
         (0.1, 0.2)
     """
-    regions = [
-        region
-        for region in dataset.get("SequenceOfUltrasoundRegions") or ()
-        if region.get("RegionSpatialFormat") == TWO_DIMENSIONAL and region.get("RegionDataType") == TISSUE
-    ]
-    stated = _pixel_spacing(dataset)
-    if not regions:
-        return stated
-    why = _contradiction(dataset, regions, stated)
-    if why:
-        logger.warning("%s: calibration refused: %s", getattr(dataset, "filename", None) or "DICOM", why)
-        return None
-    return _region_spacing(regions[0])
+    found = calibration_of(dataset)
+    if found.refused:
+        name = getattr(dataset, "filename", None) or "DICOM"
+        logger.warning("%s: calibration refused: %s", name, found.refused)
+    return found.spacing
 
 
-def _contradiction(dataset: Any, regions: Sequence[Any], stated: Spacing | None) -> str:
-    """Why the regions cannot be trusted; empty when they can."""
-    for region in regions:
-        box = [region.get(f"RegionLocation{end}") or 0 for end in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
-        if min(box) < 0 or box[2] > dataset.Columns or box[3] > dataset.Rows:
-            return "an ultrasound region reaches outside the image"
-    steps = [_region_spacing(region) for region in regions]
+def _contradiction(regions: Sequence[Region], stated: Spacing | None) -> str:
+    """Why the regions cannot be trusted together; empty when they can."""
+    if not all(region.inside for region in regions):
+        return "an ultrasound region reaches outside the image"
+    steps = [region.spacing for region in regions]
     if None in steps:
         return "an ultrasound region is not in centimetres"
     if not all(_agree(steps[0], step) for step in steps):
@@ -79,17 +134,9 @@ def _agree(one: Spacing | None, other: Spacing | None) -> bool:
     )
 
 
-def _region_spacing(region: Any) -> Spacing | None:
-    units = region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")
-    # A step may be negative: it counts from the reference pixel.
-    row, column = abs(region.get("PhysicalDeltaY") or 0.0), abs(region.get("PhysicalDeltaX") or 0.0)
-    known = units == (CENTIMETRE, CENTIMETRE) and row > 0 and column > 0
-    return (round(row * 10, 9), round(column * 10, 9)) if known else None
-
-
 def _pixel_spacing(dataset: Any) -> Spacing | None:
     try:
         row, column = (float(step) for step in dataset.get("PixelSpacing") or ())
     except (TypeError, ValueError):  # absent, empty or not two numbers
         return None
-    return (row, column) if row > 0 and column > 0 else None
+    return (row, column) if 0 < row < math.inf and 0 < column < math.inf else None

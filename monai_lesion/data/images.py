@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lesion.data.dicom_images import dicom_size, is_dicom, read_frame
+from monai_lesion.data.calibration import Calibration
+from monai_lesion.data.dicom_images import dicom_frames, dicom_size, is_dicom, read_frame
 from monai_lesion.data.pictures import (
     picture_size,
     read_picture,
@@ -33,6 +34,7 @@ class UltrasoundImage:
         frame: index of the frame in a cine, from 0; None for a single image.
         geometry: the affine of a file that has one (NIfTI, NRRD, MHA); None for others.
         solid: whether the file is a volume of one slice, whose mask then is one too.
+        calibration: what the file says of its spacing, and of its ultrasound regions.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,6 +43,7 @@ class UltrasoundImage:
     frame: int | None = None
     geometry: NDArray[np.float64] | None = None
     solid: bool = False
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def affine(self) -> NDArray[np.float64]:
@@ -85,8 +88,8 @@ def open_image(path: str | Path, frame: int | None = None, *, first: bool = Fals
     """As :func:`read_image`; with ``first``, a cine gives its first frame and a warning."""
     file = _checked(path)
     if is_dicom(file):
-        pixels, spacing, number = read_frame(file, frame, first=first)
-        return UltrasoundImage(pixels, spacing, str(file), number)
+        pixels, calibration, number = read_frame(file, frame, first=first)
+        return UltrasoundImage(pixels, calibration.spacing, str(file), number, calibration=calibration)
     if frame not in (None, 0):
         raise ImageError(file, "frame must be 0 for a single picture", got=frame)
     if is_volume(file):
@@ -95,7 +98,8 @@ def open_image(path: str | Path, frame: int | None = None, *, first: bool = Fals
             pixels = to_rgb(to_bytes(np.swapaxes(volume.array, 0, 1)))
         except (TypeError, ValueError) as error:
             raise ImageError(file, "must hold numbers for a picture", got=reason(error)) from error
-        return UltrasoundImage(pixels, volume.spacing, str(file), None, volume.affine, volume.solid)
+        known = Calibration() if volume.spacing is None else Calibration(volume.spacing, "mm from the file's geometry")
+        return UltrasoundImage(pixels, volume.spacing, str(file), None, volume.affine, volume.solid, known)
     return UltrasoundImage(read_picture(file), None, str(file))
 
 
@@ -118,6 +122,19 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
             raise ImageError(file, "a mask must be grey", got="colours", fix="Save the mask with one channel")
         array = array[..., 0]
     return np.asarray(array.T > 0)
+
+
+def frame_count(path: str | Path) -> int:
+    """How many frames a file has, from its header: more than 1 for a cine.
+
+    Args:
+        path: an image.
+
+    Raises:
+        ImageError: when the file is missing, or a DICOM file that is damaged or no image.
+    """
+    file = _checked(path)
+    return dicom_frames(file) if is_dicom(file) else 1
 
 
 def image_size(path: str | Path, *, whole: bool = False) -> tuple[int, int]:

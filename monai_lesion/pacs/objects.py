@@ -1,0 +1,98 @@
+"""From an image of an archive to the objects that go back into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monai_lesion.dicom.identity import MANUFACTURER
+from monai_lesion.dicom.sources import SOURCES, value_of
+from monai_lesion.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from monai_lesion.results import Segmentation
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("dicom-seg", "dicom-sr", "sc")
+OWN_MODALITIES = ("SEG", "SR", "OT")
+
+Segmenter = Callable[..., "Segmentation"]
+
+
+def is_own(manufacturer: str, modality: str) -> bool:
+    """Whether an object is an earlier result of ours; the simulated cases are ours too, but images.
+
+    Example:
+        >>> is_own("monai_lesion", "OT"), is_own("monai_lesion", "US"), is_own("Scanner", "OT")
+        (True, False, False)
+    """
+    return manufacturer == MANUFACTURER and modality in OWN_MODALITIES
+
+
+def why_not(header: Dataset) -> str | None:
+    """Why an object is not to be segmented; None for an image that is."""
+    if str(value_of(header, "SOPClassUID") or "") not in SOURCES:
+        return "no ultrasound image"
+    if is_own(str(value_of(header, "Manufacturer") or ""), str(value_of(header, "Modality") or "")):
+        return "an earlier result"
+    return None
+
+
+def make_objects(
+    segmenter: Segmenter,
+    file: Path,
+    header: Dataset,
+    folder: Path,
+    *,
+    frame: int | None = None,
+    radiomics: Path | None = None,
+) -> Iterator[list[Path]]:
+    """Segment an image, frame by frame, and write SEG, SR and SC of each.
+
+    Args:
+        segmenter: as :class:`monai_lesion.LesionSegmenter`: called with file and ``frame=``.
+        file: the image.
+        header: its attributes.
+        folder: where the objects go.
+        frame: of a cine, from 0; None for every one.
+        radiomics: folder of image, mask and table for PyRadiomics; None for none.
+
+    Yields:
+        The objects of one frame.
+
+    Raises:
+        InputError: when the image cannot be segmented.
+    """
+    if str(value_of(header, "BurnedInAnnotation") or "") == "YES":
+        text = "instance %s has burned-in annotation, and so has its Secondary Capture; it may name the patient"
+        logger.warning(text, header.SOPInstanceUID)
+    frames = int(value_of(header, "NumberOfFrames") or 1)
+    wanted: list[int | None] = [None] if frames == 1 else [frame] if frame is not None else list(range(frames))
+    for number in wanted:
+        result = segmenter(file, frame=number)
+        name = "result" if number is None else f"result_{number}"
+        if radiomics is not None:
+            from monai_lesion.pacs.radiomics import export_radiomics
+
+            export_radiomics(result, radiomics, name=_file_name(header, number))
+        yield result.save(folder, FORMATS, name=name)
+
+
+def _file_name(header: Dataset, frame: int | None) -> str:
+    """The image's identifier, which names nobody."""
+    uid = str(header.SOPInstanceUID)
+    if not uid.replace(".", "").isdigit():
+        raise InputError("SOPInstanceUID", "must consist of digits and dots", got=uid)
+    return uid if frame is None else f"{uid}_{frame}"
+
+
+def failure(error: Exception, file: Path, uid: str) -> str:
+    """What went wrong with an instance; an error that is not ours may quote the patient, so its kind must do."""
+    if isinstance(error, InputError):
+        return str(error).replace(str(file), f"instance {uid}").replace(file.name, f"instance {uid}")
+    return f"instance {uid}: {type(error).__name__}"

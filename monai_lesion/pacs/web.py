@@ -1,0 +1,136 @@
+"""A study out of a DICOMweb archive and its results back into it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monai_lesion.dicom.sources import SOURCES
+from monai_lesion.errors import InputError
+from monai_lesion.pacs.archives import Archive, ArchiveClosed, Instance
+from monai_lesion.pacs.objects import Segmenter, failure, is_own, make_objects, why_not
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Outcome:
+    """What became of a study.
+
+    Attributes:
+        segmented: images segmented.
+        stored: objects new in the archive.
+        present: objects that it had already.
+        skipped: objects that are no image to segment.
+        failures: what went wrong, by instance.
+    """
+
+    segmented: int = 0
+    stored: int = 0
+    present: int = 0
+    skipped: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.segmented} images segmented, {self.stored} objects stored, {self.present} were there already, "
+            f"{self.skipped} others skipped, {len(self.failures)} failed"
+        )
+
+
+def segment_study(
+    archive: Archive,
+    study: str,
+    series: str | None = None,
+    *,
+    segmenter: Segmenter,
+    frame: int | None = None,
+    radiomics: str | Path | None = None,
+    progress: bool = True,
+) -> Outcome:
+    """Fetch the images of a study one at a time, segment each, and store its SEG, SR and SC beside it.
+
+    ::
+
+        -- query -- fetch -- segment -- those that the archive lacks -- store
+
+    Args:
+        archive: where the study lies and the results go.
+        study: its Study Instance UID.
+        series: Series Instance UID, to take one series only.
+        segmenter: as :class:`monai_lesion.LesionSegmenter`.
+        frame: of cines, from 0; None for every frame.
+        radiomics: folder of images, masks and table for PyRadiomics; None for none.
+        progress: whether to show a bar with the time left.
+
+    Returns:
+        What was done; instances that failed are in its ``failures``, and do not stop the others.
+
+    Raises:
+        ArchiveClosed: when the archive cannot be reached or refuses us; with what was done until then.
+        ArchiveError: when it cannot list the study.
+        InputError: when the study holds nothing, or not the series.
+
+    Source:
+        DICOM PS3.18, 10.4 (retrieve), 10.5 (store), 10.6 (search).
+    """
+    from tqdm import tqdm
+
+    for name, uid in (("study", study), ("series", series)):
+        if uid is not None and not (len(uid) <= 64 and all(part.isdigit() for part in uid.split("."))):
+            raise InputError(name, "must be a UID: digits and dots, 64 at most", got=uid)
+    outcome = Outcome()
+    kept = archive.instances(study)
+    chosen = [each for each in kept if series in (None, each.series)]
+    if not chosen:
+        what = f"study {study}" if series is None else f"series {series} of study {study}"
+        raise InputError(archive.url, f"must have {what}", got="nothing", fix="Check the identifiers")
+    ours = {each["uid"] for each in archive.series(study) if is_own(each["manufacturer"], each["modality"])}
+    sources = [each for each in chosen if each.sop_class in SOURCES and each.series not in ours]
+    outcome.skipped = len(chosen) - len(sources)
+    known = {each.uid for each in kept}
+    exports = None if radiomics is None else Path(radiomics)
+    for instance in tqdm(sources, desc="segmenting", unit="image", disable=not progress):
+        with tempfile.TemporaryDirectory(prefix="monai_lesion-") as folder:
+            try:
+                _one(archive, study, instance, segmenter, Path(folder), frame, exports, known, outcome)
+            except ArchiveClosed as error:
+                raise ArchiveClosed(f"{error}\nUntil then: {outcome}") from error
+            except Exception as error:  # whatever is wrong with one image, the others go on
+                reason = failure(error, Path(folder) / "source.dcm", instance.uid)
+                outcome.failures[instance.uid] = reason
+                logger.error("%s", reason)
+    return outcome
+
+
+def _one(
+    archive: Archive,
+    study: str,
+    instance: Instance,
+    segmenter: Segmenter,
+    folder: Path,
+    frame: int | None,
+    radiomics: Path | None,
+    known: set[str],
+    outcome: Outcome,
+) -> None:
+    import pydicom
+
+    file = folder / "source.dcm"
+    header = archive.fetch(study, instance, file)
+    if why_not(header) is not None:
+        outcome.skipped += 1
+        return
+    for files in make_objects(segmenter, file, header, folder, frame=frame, radiomics=radiomics):
+        uids = [str(pydicom.dcmread(each, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for each in files]
+        new = [each for each, uid in zip(files, uids, strict=True) if uid not in known]
+        if new:
+            archive.store(study, new)
+        known.update(uids)
+        outcome.stored += len(new)
+        outcome.present += len(files) - len(new)
+        for each in files:
+            each.unlink()
+    outcome.segmented += 1

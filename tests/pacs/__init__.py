@@ -1,0 +1,83 @@
+"""What the tests of archives share: sources with a planted patient, a segmenter without weights, a small server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pydicom
+import torch
+
+from monai_lesion import LesionSegmenter
+from monai_lesion.transforms import postprocessing, preprocessing
+from tests.dicom import SHAPE, make_source
+
+NAME, PATIENT = "Planted^Petra", "PLANTED-4711"
+
+
+class Brightness(torch.nn.Module):
+    """A network that needs no training: a lesion is what is bright."""
+
+    def forward(self, x):
+        return (x[:, :1] - 0.2) * 20
+
+
+def bright_segmenter(threshold: str = "0.5") -> LesionSegmenter:
+    before = preprocessing(spatial_size=SHAPE)
+    after = postprocessing(before, drop_channel=True)
+    return LesionSegmenter(Brightness(), before, after, device="cpu", settings={"threshold": threshold})
+
+
+def planted(folder: Path, instance: int = 1, **changes: object) -> Path:
+    """An ultrasound image of a patient whose name must turn up nowhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    changes = {"SOPInstanceUID": f"1.2.826.0.1.3680043.8.498.{instance}", "InstanceNumber": instance, **changes}
+    file = make_source(folder, PatientName=NAME, PatientID=PATIENT, **changes)
+    dataset = pydicom.dcmread(file)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    final = folder / f"{instance}.dcm"
+    dataset.save_as(final)
+    file.unlink()
+    return final
+
+
+def names_nobody(text: str) -> bool:
+    return not any(word in text.lower() for word in ("planted", "petra", "4711"))
+
+
+@contextmanager
+def stub_server(answers: list[int | None], body: bytes = b"[]") -> Iterator[tuple[str, list[str]]]:
+    """A server on loopback that gives these answers in turn, the last one for ever; None breaks the connection."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            asked.append(f"{self.command} {self.path}")
+            code = answers[min(len(asked), len(answers)) - 1]
+            if code is None:
+                self.connection.close()
+                return
+            self.send_response(code)
+            self.send_header("Content-Type", "application/dicom+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self):  # noqa: N802
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/dicom-web", asked
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,47 @@
+"""The commands, as cli.py will have them; the archive is a stub."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from monai_lesion.pacs import commands, web
+from monai_lesion.pacs.web import Outcome
+
+
+@pytest.fixture
+def app():
+    application = typer.Typer()
+    application.command()(lambda: None)  # with one command alone, typer makes it the whole application
+    commands.register(application)
+    return application
+
+
+def test_failures_of_a_study_end_in_an_error_that_lists_them(app, monkeypatch):
+    pytest.importorskip("dicomweb_client")
+    monkeypatch.setattr(commands, "_segmenter", lambda *_: None)
+    monkeypatch.setattr(web, "segment_study", lambda *_, **__: Outcome(1, 3, 0, 0, {"1.2": "instance 1.2: broken"}))
+    result = CliRunner().invoke(app, ["dicomweb", "http://127.0.0.1:9/x", "--study", "1.2"])
+    assert result.exit_code != 0
+    assert "1 of" not in result.output
+    assert "1 images segmented, 3 objects stored" in result.output
+    assert "instance 1.2: broken" in str(result.exception)
+
+
+def test_no_option_takes_a_secret(app):
+    for command in app.registered_commands[1:]:
+        help_text = CliRunner().invoke(app, [command.callback.__name__, "--help"]).output
+        assert "--password" not in help_text
+        assert "--token" not in help_text
+
+
+def test_help_needs_neither_torch_nor_the_archive_libraries():
+    code = (
+        "import sys, monai_lesion.pacs.commands;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'pydicom', 'pynetdicom', 'dicomweb_client', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

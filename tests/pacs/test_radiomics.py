@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import csv
+
+import nibabel
+import numpy as np
+import pytest
+
+from monai_lesion.data.images import UltrasoundImage
+from monai_lesion.errors import InputError
+from monai_lesion.pacs.radiomics import export_radiomics
+from monai_lesion.results import Segmentation
+
+
+def result(lesion=True, spacing=(0.2, 0.1)):
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[4:9, 10:25] = (200, 100, 50)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[4:9, 10:25] = lesion
+    return Segmentation(UltrasoundImage(pixels, spacing, ""), mask, mask.astype(np.float32))
+
+
+def test_simpleitk_style_reader_finds_grey_image_mask_and_millimetres(tmp_path):
+    itk = pytest.importorskip("itk")
+    image, mask, _ = export_radiomics(result(), tmp_path, name="1.2.3")
+    picture, label = itk.imread(str(image)), itk.imread(str(mask))
+    assert [round(float(step), 6) for step in picture.GetSpacing()][:2] == [0.1, 0.2]
+    grey, marked = itk.array_from_image(picture), itk.array_from_image(label)
+    assert grey.shape == marked.shape == (1, 20, 30)  # one slice, upright
+    np.testing.assert_array_equal(marked[0], result().mask)
+    assert set(grey[marked > 0]) == {round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)}
+    np.testing.assert_array_equal(nibabel.load(image).affine, nibabel.load(mask).affine)
+
+
+def test_table_has_a_line_for_each_and_none_twice(tmp_path):
+    for name in ("1.2.3", "1.2.4", "1.2.3"):
+        *_, table = export_radiomics(result(), tmp_path, name=name)
+    with table.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["Image"] for line in lines] == ["1.2.3_image.nii.gz", "1.2.4_image.nii.gz"]
+    assert all((table.parent / line[column]).is_file() for line in lines for column in ("Image", "Mask"))
+
+
+def test_no_lesion_leaves_no_line(tmp_path):
+    assert export_radiomics(result(lesion=False), tmp_path / "out", name="1.2.3") == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_spacing_is_warned_of(tmp_path, caplog):
+    export_radiomics(result(spacing=None), tmp_path, name="a")
+    assert "sizes are in pixels" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", "../a", ".a"])
+def test_name_that_is_a_path_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="name"):
+        export_radiomics(result(), tmp_path, name=name)
+
+
+def test_table_of_others_is_left_alone(tmp_path):
+    (tmp_path / "radiomics.csv").write_text("ID,Image\n")
+    with pytest.raises(InputError, match="must have the columns Image, Mask"):
+        export_radiomics(result(), tmp_path, name="a")
+    assert (tmp_path / "radiomics.csv").read_text() == "ID,Image\n"
