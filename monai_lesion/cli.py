@@ -180,7 +180,10 @@ def predict(
     formats: Annotated[
         str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
     ] = "png",
-    frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0.")] = None,
+    frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0; all of them.")] = None,
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM file.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Config value of the bundle: network_def#group_size=16.")
@@ -196,10 +199,11 @@ def predict(
         if kind not in FORMATS:
             raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=kind)
     if published is not None:
-        segmenter = LesionSegmenter.from_published(published, device=device)
+        segmenter = LesionSegmenter.from_published(published, device=device, crop=crop)
     else:
         overrides = dict(_assignment(text) for text in set_ or [])
-        segmenter = LesionSegmenter.from_bundle(bundle, weights=weights, device=device, overrides=overrides)
+        options: dict[str, Any] = {"weights": weights, "device": device, "overrides": overrides, "crop": crop}
+        segmenter = LesionSegmenter.from_bundle(bundle, **options)
     written = segment_files(segmenter, files, output, formats=kinds, frame=frame, skip_existing=skip_existing)
     typer.echo(f"{written} segmented, results in {output}")
 

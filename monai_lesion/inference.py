@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -18,7 +19,9 @@ from torch import nn
 
 from monai_lesion import __version__
 from monai_lesion.data.image_lists import find_images, output_names, raise_failures
+from monai_lesion.data.images import frame_count
 from monai_lesion.data.readers import UltrasoundImage, UltrasoundReader, read_image
+from monai_lesion.data.regions import Region, region_of_interest
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.networks.checkpoints import describe, load_weights
@@ -43,6 +46,9 @@ class LesionSegmenter:
         channel_order: ``"rgb"``, or ``"bgr"`` for the checkpoints that the paper's authors released.
         bundle_version: of the bundle that the network came from, for DICOM objects.
         settings: what else decides the mask, such as the threshold, for DICOM objects.
+        crop: show the network only the largest region of 2-D tissue that the DICOM header names
+            (:func:`monai_lesion.data.regions.region_of_interest`), without banner and colour bar; a picture without one
+            is shown whole. Off, for the bundle sees the whole picture, and the library's mask is the bundle's.
 
     Raises:
         InputError: for an unknown ``channel_order``.
@@ -64,6 +70,7 @@ class LesionSegmenter:
         channel_order: str = "rgb",
         bundle_version: str = "",
         settings: Mapping[str, str] | None = None,
+        crop: bool = False,
     ) -> None:
         if channel_order not in ("rgb", "bgr"):
             raise InputError("channel_order", 'must be "rgb" or "bgr"', got=channel_order)
@@ -74,6 +81,7 @@ class LesionSegmenter:
         self.channel_order = channel_order
         self.bundle_version = bundle_version
         self.settings = {"channel_order": channel_order, **(settings or {})}
+        self.crop = crop
 
     @cached_property
     def algorithm(self) -> Algorithm:
@@ -93,6 +101,7 @@ class LesionSegmenter:
         weights: str | Path | None = None,
         device: str | torch.device | None = None,
         overrides: Mapping[str, Any] | None = None,
+        crop: bool = False,
     ) -> LesionSegmenter:
         """Take network, preprocessing and postprocessing from a bundle, so that its masks are the bundle's.
 
@@ -101,6 +110,7 @@ class LesionSegmenter:
             weights: file of the weights; None takes ``models/model.pt``.
             device: where the network runs; None takes CUDA where there is one.
             overrides: config values, such as ``{"network_def#group_size": 16}``.
+            crop: as of the class; the masks of cropped pictures are no longer the bundle's.
 
         Raises:
             InputError: when the folder is no bundle, or an override is unknown to the network.
@@ -127,10 +137,13 @@ class LesionSegmenter:
             raise InputError(config, "must describe network and transforms", got=root_cause(error)) from error
         load_weights(network, weights or root / "models" / "model.pt")
         settings = {key: str(parser.get(key)) for key in ("spatial_size", "threshold", "order")}
-        return cls(network, *steps, device=device, bundle_version=_bundle_version(root), settings=settings)
+        version = _bundle_version(root)
+        return cls(network, *steps, device=device, bundle_version=version, settings=settings, crop=crop)
 
     @classmethod
-    def from_published(cls, path: str | Path, *, device: str | torch.device | None = None) -> LesionSegmenter:
+    def from_published(
+        cls, path: str | Path, *, device: str | torch.device | None = None, crop: bool = False
+    ) -> LesionSegmenter:
         """Take a checkpoint that the paper's authors released; it is fed BGR as it was trained.
 
         Raises:
@@ -139,10 +152,14 @@ class LesionSegmenter:
         from monai_lesion.networks.published import load_published
 
         network = load_published(path)
-        return cls(network, device=device, channel_order=str(network.channel_order))
+        return cls(network, device=device, channel_order=str(network.channel_order), crop=crop)
 
     @overload
-    def __call__(self, source: Source, *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
+    def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, source: str | Path, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, source: str | Path, *, frame: None = None) -> Any: ...
     @overload
     def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
 
@@ -153,21 +170,49 @@ class LesionSegmenter:
 
         Args:
             source: a path, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of either.
-            frame: frame of a cine, from 0.
+            frame: frame of a cine, from 0; None for all.
+
+        Returns:
+            One result for a picture or a frame; for a cine without ``frame`` and for several sources an iterator, in
+            which each frame is read and segmented when its turn comes.
 
         Raises:
             ImageError: when a file cannot be read.
             InputError: for an array of another shape or type.
         """
-        if isinstance(source, (str, Path)):
-            return self.segment(read_image(source, frame=frame))
         if isinstance(source, np.ndarray):
             return self.segment(_from_array(source))
-        return (self(each, frame=frame) for each in source)
+        if not isinstance(source, (str, Path)):
+            return (result for each in source for result in self._each(each, frame))
+        if frame is None and frame_count(source) > 1:
+            return self._each(source, None)
+        return self.segment(read_image(source, frame=frame))
 
-    @torch.inference_mode()
+    def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
+        """The one result of a picture, or those of the frames of a cine."""
+        frames: Iterable[int | None] = [frame]
+        if frame is None and isinstance(source, (str, Path)) and (count := frame_count(source)) > 1:
+            frames = range(count)
+        for number in frames:
+            yield self.segment(
+                _from_array(source) if isinstance(source, np.ndarray) else read_image(source, frame=number)
+            )
+
     def segment(self, image: UltrasoundImage) -> Segmentation:
         """Segment a picture that is read already."""
+        region = region_of_interest(image.calibration.regions) if self.crop else None
+        if region is None:
+            return Segmentation(image, *self._find(image), self.algorithm)
+        mask, probability = np.zeros(image.pixels.shape[:2], np.uint8), np.zeros(image.pixels.shape[:2], np.float32)
+        part = UltrasoundImage(
+            np.ascontiguousarray(image.pixels[region.slices]), image.spacing, image.path, image.frame
+        )
+        mask[region.slices], probability[region.slices] = self._find(part)
+        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region)
+
+    @torch.inference_mode()
+    def _find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Mask and probability, upright and of the picture's size."""
         items: Any = {"image": MetaTensor.ensure_torch_and_prune_meta(*UltrasoundReader().get_data([image]))}
         items = Compose(self.preprocess.transforms[1:])(items)  # the first step loads
         network_input = items["image"][[2, 1, 0]] if self.channel_order == "bgr" else items["image"]
@@ -182,7 +227,12 @@ class LesionSegmenter:
         grey = probability["pred"][0].numpy().T.astype(np.float32)
         mask = Compose(steps[discrete:])(items)["pred"].numpy()
         upright = np.ascontiguousarray(mask.squeeze().T.astype(np.uint8))
-        return Segmentation(image, upright, np.ascontiguousarray(grey), self.algorithm)
+        return upright, np.ascontiguousarray(grey)
+
+
+def _cropped(algorithm: Algorithm, region: Region) -> Algorithm:
+    crop = f"rows {region.top}-{region.bottom} columns {region.left}-{region.right}"
+    return replace(algorithm, settings={**algorithm.settings, "crop": crop})
 
 
 def _bundle_version(root: Path) -> str:
@@ -208,14 +258,14 @@ def segment_files(
     skip_existing: bool = False,
     progress: bool = True,
 ) -> int:
-    """Segment files and folders and save each result; one bad file does not stop the rest.
+    """Segment files and folders and save each result; one bad file or frame does not stop the rest.
 
     Args:
         segmenter: segments one picture.
         sources: files and folders.
-        output_dir: folder of the results, named after the images.
+        output_dir: folder of the results, named after the images; those of a cine's frames end in ``_f0000`` and so on.
         formats: as of :meth:`Segmentation.save`.
-        frame: frame of cines, from 0.
+        frame: frame of cines, from 0; None for all.
         skip_existing: leave out images whose results exist all.
         progress: whether to show a bar with the time left.
 
@@ -223,27 +273,47 @@ def segment_files(
         How many were segmented.
 
     Raises:
-        InputError: at the end, naming each file that could not be segmented.
+        InputError: at the end, naming each file or frame that could not be segmented.
     """
     from tqdm import tqdm
 
     files = find_images(sources)
     failures: dict[str, str] = {}
     done = 0
-    for file, name in tqdm(
-        zip(files, output_names(files), strict=True),
-        total=len(files),
-        desc="segmenting",
-        unit="image",
-        disable=not progress,
-    ):
-        results = [Path(output_dir) / f"{name}{RESULT_ENDINGS[kind]}" for kind in formats]
-        if skip_existing and all(result.exists() for result in results):
-            continue
+    with tqdm(total=len(files), desc="segmenting", unit="image", disable=not progress) as bar:
+        for key, file, number, name in _tasks(files, frame, bar, failures):
+            results = [Path(output_dir) / f"{name}{RESULT_ENDINGS[kind]}" for kind in formats]
+            if not (skip_existing and all(result.exists() for result in results)):
+                try:
+                    segmenter.segment(read_image(file, frame=number)).save(output_dir, formats, name=name)
+                    done += 1
+                except InputError as error:
+                    failures[key] = str(error)
+            bar.update()
+        total = bar.total
+    raise_failures(failures, total)
+    return done
+
+
+def _tasks(
+    files: Sequence[Path], frame: int | None, bar: Any, failures: dict[str, str]
+) -> Iterator[tuple[str, Path, int | None, str]]:
+    """Each picture or frame: a key, its file, its frame and the name of its results."""
+    names = output_names(files)
+    taken = {name.casefold() for name in names}
+    for file, name in zip(files, names, strict=True):
         try:
-            segmenter(file, frame=frame).save(output_dir, formats, name=name)
-            done += 1
+            count = frame_count(file) if frame is None else 1
         except InputError as error:
             failures[str(file)] = str(error)
-    raise_failures(failures, len(files))
-    return done
+            bar.update()
+            continue
+        if count == 1:
+            yield str(file), file, frame, name
+            continue
+        bar.total += count - 1
+        bar.refresh()
+        while any(f"{name}_f{number:04d}".casefold() in taken for number in range(count)):
+            name += "_cine"
+        for number in range(count):
+            yield f"{file} {number}", file, number, f"{name}_f{number:04d}"

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion import __version__
+from monai_lesion.data.calibration import Calibration
 from monai_lesion.data.dicom_images import is_dicom
 from monai_lesion.data.image_lists import output_names
 from monai_lesion.data.images import UltrasoundImage
+from monai_lesion.data.regions import Region
 from monai_lesion.data.writers import ENDINGS, write_mask
 from monai_lesion.errors import InputError
 from monai_lesion.measurements import Measurements, measure
@@ -39,17 +41,27 @@ class Segmentation:
         mask: ``(H, W)`` uint8, 1 in the lesion.
         probability: ``(H, W)`` float32 in 0-1.
         algorithm: what found it, for DICOM objects.
+        region: the part of the picture that the network was shown; None for all of it.
     """
 
     image: UltrasoundImage
     mask: NDArray[np.uint8]
     probability: NDArray[np.float32]
     algorithm: Algorithm | None = None
+    region: Region | None = None
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Whether sizes are in millimetres, and why: of several ultrasound regions, the one that holds the lesion."""
+        known = self.image.calibration
+        if known.spacing is None and self.image.spacing is not None:  # a picture made by hand
+            known = Calibration(self.image.spacing, "mm as given")
+        return known.of(self.mask) if self.mask.any() else known
 
     @property
     def spacing(self) -> tuple[float, float] | None:
-        """Row and column step in millimetres; None when the file does not know them."""
-        return self.image.spacing
+        """Row and column step in millimetres; None when the file does not know them at the lesion."""
+        return self.calibration.spacing
 
     @cached_property
     def measurements(self) -> Measurements | None:
@@ -123,7 +135,9 @@ class Segmentation:
             "frame": self.image.frame,
             "rows": self.mask.shape[0],
             "columns": self.mask.shape[1],
+            "region": None if self.region is None else self.region.to_dict(),
             "spacing_mm": self.spacing,
+            "calibration": self.calibration.source,
             "found": found is not None,
             "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
             "measurements": None if found is None else found.to_dict(),

@@ -12,10 +12,11 @@ from PIL import Image
 from monai_lesion import LesionSegmenter
 from monai_lesion.data.phantom_dicom import write_dicom
 from monai_lesion.data.phantom_images import simulate_case
-from monai_lesion.data.readers import read_mask
+from monai_lesion.data.readers import read_image, read_mask
 from monai_lesion.errors import CheckpointError, ImageError, InputError
 from monai_lesion.inference import segment_files
 from monai_lesion.transforms import postprocessing, preprocessing
+from tests.data import write_dicom as write_pixels
 
 
 class Brightness(torch.nn.Module):
@@ -210,6 +211,101 @@ def test_a_batch_goes_on_where_it_stopped(segmenter, folder, tmp_path):
 def test_a_missing_file_is_an_image_error(segmenter, tmp_path):
     with pytest.raises(ImageError, match=r"gone.png: must be an existing file"):
         segmenter(tmp_path / "gone.png")
+
+
+def red_dicom(path, frames=1, **values):
+    """Pictures with the red mark, which moves down by two rows a frame."""
+    picture, _ = red()
+    data = b"".join(np.roll(picture, 2 * frame, axis=0).tobytes() for frame in range(frames))
+    several = {"NumberOfFrames": frames} if frames > 1 else {}
+    return write_pixels(path, data, "RGB", Rows=48, Columns=80, **several, **values)
+
+
+def tissue(top, left, bottom, right, step=0.01):
+    import pydicom
+
+    item = pydicom.Dataset()
+    item.RegionSpatialFormat = item.RegionDataType = 1
+    item.RegionLocationMinX0, item.RegionLocationMinY0 = left, top
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = right - 1, bottom - 1
+    item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3
+    item.PhysicalDeltaX = item.PhysicalDeltaY = step
+    return item
+
+
+def test_a_cine_gives_its_frames_one_by_one(segmenter, tmp_path, monkeypatch):
+    import monai_lesion.inference as module
+
+    read = []
+    monkeypatch.setattr(module, "read_image", lambda path, frame: read.append(frame) or read_image(path, frame=frame))
+    file, mask = red_dicom(tmp_path / "a.dcm", frames=3), red()[1]
+    results = segmenter(file)
+    assert read == []
+    for frame, result in enumerate(results):
+        assert read == list(range(frame + 1))
+        assert result.image.frame == frame
+        np.testing.assert_array_equal(result.mask, np.roll(mask, 2 * frame, axis=0))
+    assert read == [0, 1, 2]
+    np.testing.assert_array_equal(segmenter(file, frame=2).mask, np.roll(mask, 4, axis=0))
+    assert [result.image.frame for result in segmenter([red()[0], file])] == [None, 0, 1, 2]
+
+
+def test_a_batch_writes_each_frame_of_a_cine_but_the_broken(segmenter, tmp_path):
+    (tmp_path / "in").mkdir()
+    file = red_dicom(tmp_path / "in" / "a.dcm", frames=3)
+    file.write_bytes(file.read_bytes()[:-100])
+    Image.fromarray(red()[0]).save(tmp_path / "in" / "b.png")
+    Image.fromarray(red()[0]).save(tmp_path / "in" / "c_f0000.png")
+    red_dicom(tmp_path / "in" / "c.dcm", frames=2)
+    with pytest.raises(InputError, match=r"(?s)images: 1 of 7 could not be segmented:.*a\.dcm: frame 2 must be"):
+        segment_files(segmenter, tmp_path / "in", tmp_path / "out", progress=False)
+    names = ["a_f0000.png", "a_f0001.png", "b.png", "c_cine_f0000.png", "c_cine_f0001.png", "c_f0000.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a_f0001.png"), np.roll(red()[1], 2, axis=0))
+    segment_files(segmenter, file, tmp_path / "one", frame=1, progress=False)
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["a.png"]
+
+
+def test_a_crop_shows_the_network_the_region_and_gives_the_whole_mask(tmp_path):
+    seen = []
+
+    class Watching(Brightness):
+        def forward(self, x):
+            seen.append(x[0, 0].numpy().copy())
+            return super().forward(x)
+
+    before = preprocessing(spatial_size=(24, 40))
+    options = {"postprocess": postprocessing(before, drop_channel=True), "device": "cpu"}
+    file = red_dicom(tmp_path / "a.dcm", SequenceOfUltrasoundRegions=[tissue(4, 8, 28, 48), tissue(30, 0, 48, 20)])
+    picture, mask = red()
+    result = LesionSegmenter(Watching(), before, crop=True, **options)(file)
+    np.testing.assert_allclose(seen[0], picture[4:28, 8:48, 0] / np.float32(255))
+    expected = np.zeros_like(mask)
+    expected[4:28, 8:48] = mask[4:28, 8:48]
+    np.testing.assert_array_equal(result.mask, expected)
+    np.testing.assert_array_equal(result.probability > 0.5, expected)
+    assert result.probability[0, 0] == 0
+    box = {"top": 4, "left": 8, "bottom": 28, "right": 48}
+    assert result.to_dict()["region"] == box
+    assert result.algorithm.settings["crop"] == "rows 4-28 columns 8-48"
+    whole = LesionSegmenter(Brightness(), before, **options)(file)
+    assert whole.region is None
+    assert whole.to_dict()["region"] is None
+    assert "crop" not in whole.algorithm.settings
+    uncropped = LesionSegmenter(Brightness(), before, crop=True, **options)(picture)
+    np.testing.assert_array_equal(uncropped.mask, LesionSegmenter(Brightness(), before, **options)(picture).mask)
+
+
+def test_the_region_around_the_lesion_gives_the_millimetres_and_the_json_says_so(segmenter, tmp_path):
+    several = [tissue(0, 0, 40, 62, step=0.02), tissue(0, 62, 40, 80, step=0.05)]
+    result = segmenter(red_dicom(tmp_path / "a.dcm", SequenceOfUltrasoundRegions=several))
+    assert result.spacing == pytest.approx((0.2, 0.2))
+    assert result.measurements.area.value == pytest.approx(red()[1].sum() * 0.04)
+    assert result.to_dict()["calibration"] == "mm from ultrasound region"
+    elsewhere = segmenter(red_dicom(tmp_path / "b.dcm", SequenceOfUltrasoundRegions=several[1:]))
+    assert elsewhere.to_dict()["spacing_mm"] is None
+    assert elsewhere.to_dict()["calibration"] == "none: the lesion does not lie in one ultrasound region"
+    assert elsewhere.measurements.area.unit == "px2"
 
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "lighter_unet"

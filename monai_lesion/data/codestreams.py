@@ -74,7 +74,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
         if data[at + 1] == 0xFF:  # a filler
             at += 1
         elif data[at + 1] in FRAME_STARTS:
-            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big"), data[at + 9]
+            return (
+                int.from_bytes(data[at + 5 : at + 7], "big"),
+                int.from_bytes(data[at + 7 : at + 9], "big"),
+                data[at + 9],
+            )
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,6 +50,19 @@ class _Silence(logging.Filter):
 
 
 _SILENCE = _Silence()
+
+
+class _Bounded(BufferedReader):
+    """A file that never takes memory for more than it holds; ``read(4 GB)`` of a damaged length else does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any file."""
+        left = max(self._size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 @contextmanager
@@ -115,7 +128,7 @@ class DicomFile:
         Raises:
             ImageError: when it is cut off or coded otherwise than the header says.
         """
-        with BytesIO(self.inflated) if self.inflated is not None else self.path.open("rb") as stream:
+        with BytesIO(self.inflated) if self.inflated is not None else _Bounded(self.path) as stream:
             stream.seek(self.start)
             return self._native(stream, index) if self.length is not None else self._coded(stream, index)
 
@@ -220,7 +233,7 @@ def _read(path: Path) -> tuple[Any, str, int, int | None, bytes | None]:
     import pydicom
 
     try:
-        with path.open("rb") as stream:
+        with _Bounded(path) as stream:
             bare = stream.read(132)[128:] != b"DICM"
             stream.seek(0)
             source, inflated = _inflated(path, stream)

@@ -164,7 +164,9 @@ def _single(file: DicomFile, data: bytes, photometric: str) -> Any:
     if file.samples > 1:
         image.PlanarConfiguration = int(value_of(file.header, "PlanarConfiguration") or 0)
     word = native and (file.bits > 8 or file.syntax == NATIVE[0])
-    image.add_new("PixelData", "OW" if word else "OB", data + b"\0" * (len(data) % 2) if native else encapsulate([data]))
+    image.add_new(
+        "PixelData", "OW" if word else "OB", data + b"\0" * (len(data) % 2) if native else encapsulate([data])
+    )
     image["PixelData"].is_undefined_length = not native
     return image
 

@@ -54,7 +54,7 @@ class Region:
             >>> Region(0, 0, 2, 2).holds([[0, 1, 0], [0, 0, 0]]), Region(0, 0, 2, 2).holds([[0, 1, 1], [0, 0, 0]])
             (True, False)
         """
-        rows, columns = np.nonzero(mask)
+        rows, columns = np.nonzero(np.asarray(mask))
         return bool(
             (rows >= self.top).all()
             and (rows < self.bottom).all()
