@@ -11,6 +11,8 @@ import typer
 
 from monai_lesion import __version__
 from monai_lesion.errors import InputError
+from monai_lesion.pacs.commands import register as register_pacs
+from monai_lesion.segmenter_options import BUNDLE, Bundle, Crop, Device, Published, Settings, Weights, open_segmenter
 
 app = typer.Typer(
     help="Find and measure lesions in ultrasound images. Research use only; not a medical device.",
@@ -174,50 +176,31 @@ def _bar(items: Any) -> Any:
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Images or folders: PNG, JPEG, DICOM ...")],
     output: Output,
-    bundle: Annotated[Path, typer.Option(help="Folder of the bundle.")] = Path("bundles/lighter_unet"),
-    weights: Annotated[Path | None, typer.Option(help="Weights; models/model.pt of the bundle.")] = None,
-    published: Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")] = None,
+    bundle: Bundle = BUNDLE,
+    weights: Weights = None,
+    published: Published = None,
     formats: Annotated[
         str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
     ] = "png",
     frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0; all of them.")] = None,
-    crop: Annotated[
-        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM file.")
-    ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Config value of the bundle: network_def#group_size=16.")
-    ] = None,
+    crop: Crop = False,
+    device: Device = None,
+    settings: Settings = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
 ) -> None:
     """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
-    from monai_lesion.inference import LesionSegmenter, segment_files
+    from monai_lesion.inference import segment_files
     from monai_lesion.results import FORMATS
 
     kinds = _listed(formats)
     for kind in kinds:
         if kind not in FORMATS:
             raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=kind)
-    if published is not None:
-        segmenter = LesionSegmenter.from_published(published, device=device, crop=crop)
-    else:
-        overrides = dict(_assignment(text) for text in set_ or [])
-        options: dict[str, Any] = {"weights": weights, "device": device, "overrides": overrides, "crop": crop}
-        segmenter = LesionSegmenter.from_bundle(bundle, **options)
+    segmenter = open_segmenter(
+        bundle, weights=weights, published=published, device=device, settings=settings, crop=crop
+    )
     written = segment_files(segmenter, files, output, formats=kinds, frame=frame, skip_existing=skip_existing)
     typer.echo(f"{written} segmented, results in {output}")
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    import json
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError("--set", "must be key=value", got=text, fix="For example --set network_def#group_size=16")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 @app.command()
@@ -227,6 +210,8 @@ def networks() -> None:
 
     typer.echo(format_complexity(complexity_table()))
 
+
+register_pacs(app)
 
 if __name__ == "__main__":
     main()

@@ -136,7 +136,8 @@ def _spatial_coordinates(points: ArrayLike, source: SourceFrame) -> np.ndarray[A
     """From (row, column), whole at pixel centres, to (column, row), whole at pixel edges."""
     moved = np.asarray(points, np.float64)[:, ::-1] + 0.5
     rows, columns = source.shape
-    if moved.min() < 0 or (moved.max(axis=0) > (columns, rows)).any():
+    inside = np.clip(moved, 0, (columns, rows))
+    if np.abs(moved - inside).max() > 1e-6:  # what rounding leaves outside is none
         rule = f"must lie within the {rows} rows and {columns} columns of {source.name}"
         raise InputError("measurements", rule, fix="Measure the mask of this image, in its own size")
-    return moved
+    return inside

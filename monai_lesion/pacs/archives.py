@@ -28,7 +28,7 @@ class ArchiveError(InputError):
     """An archive that does not do what is asked of it."""
 
 
-class ArchiveClosed(ArchiveError):
+class ArchiveClosedError(ArchiveError):
     """An archive that will not do anything else either: unreachable, or it does not know us."""
 
 
@@ -85,9 +85,7 @@ class Archive:
             ArchiveError: when it cannot be asked.
         """
         found = self._ask(
-            lambda: self._client.search_for_instances(
-                study, search_filters=search_filters or None, get_remaining=True
-            ),
+            lambda: self._client.search_for_instances(study, search_filters=search_filters or None, get_remaining=True),
             f"study {study}",
         )
         return [
@@ -167,9 +165,12 @@ class Archive:
                 logger.warning("%s; trying again in %g s (%d of %d)", final, pause, attempt + 1, self._retries)
                 time.sleep(pause)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                fix = "Check that the URL is that of the DICOMweb services"
-                raise ArchiveError(self.url, "must answer as DICOMweb", got="something else", fix=fix) from error
+                raise self._no_dicomweb() from error
         raise ArchiveError(self.url, "must be asked at least once", got=f"{self._retries} retries")
+
+    def _no_dicomweb(self) -> ArchiveError:
+        fix = "Check that the URL is that of the DICOMweb services"
+        return ArchiveError(self.url, "must answer as DICOMweb", got="something else", fix=fix)
 
     def _explained(self, error: Exception, what: str) -> ArchiveError:
         import requests
@@ -179,19 +180,21 @@ class Archive:
             got = f"{code} {responses.get(code, '')}".strip()
             if code in (401, 407):
                 fix = "Set MONAI_LESION_PACS_USER and _PASSWORD, or _TOKEN, or name a file with --credentials"
-                return ArchiveClosed(self.url, "must accept the credentials", got=got, fix=fix)
+                return ArchiveClosedError(self.url, "must accept the credentials", got=got, fix=fix)
             if code == 403:
                 fix = "Ask its administrator for the right to read and store"
-                return ArchiveClosed(self.url, "must allow it", got=got, fix=fix)
+                return ArchiveClosedError(self.url, "must allow it", got=got, fix=fix)
             if code == 404:
                 return ArchiveError(self.url, f"must have {what}", got=got, fix="Check the URL and the identifiers")
             return ArchiveError(self.url, f"must answer for {what}", got=got)
         if isinstance(error, requests.exceptions.SSLError):
             fix = "Name the authority's certificate with --ca-file, or the client's with --client-cert"
-            return ArchiveClosed(self.url, "must agree on a TLS connection", got=_reason(error), fix=fix)
+            return ArchiveClosedError(self.url, "must agree on a TLS connection", got=_reason(error), fix=fix)
         if isinstance(error, (requests.ConnectionError, requests.Timeout)):
             fix = "Check host, port and that the archive runs"
-            return ArchiveClosed(self.url, "must be reachable", got=_reason(error), fix=fix)
+            return ArchiveClosedError(self.url, "must be reachable", got=_reason(error), fix=fix)
+        if isinstance(error, requests.exceptions.InvalidJSONError):
+            return self._no_dicomweb()
         return ArchiveError(self.url, f"must answer for {what}", got=type(error).__name__)
 
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from monai_lesion.errors import InputError
+from monai_lesion.segmenter_options import BUNDLE, Bundle, Crop, Device, Published, Settings, Weights, open_segmenter
 
-if TYPE_CHECKING:
-    from monai_lesion import LesionSegmenter
-
-Bundle = Annotated[Path, typer.Option(help="Folder of the bundle.")]
-Weights = Annotated[Path | None, typer.Option(help="Weights; models/model.pt of the bundle.")]
-Published = Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")]
 Frame = Annotated[int | None, typer.Option(help="Frame of cines, from 0; every frame.")]
 Radiomics = Annotated[Path | None, typer.Option(help="Folder for image, mask and table that PyRadiomics reads.")]
 
@@ -24,6 +18,7 @@ Radiomics = Annotated[Path | None, typer.Option(help="Folder for image, mask and
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
     app.command()(dicomweb)
+    app.command()(listen)
 
 
 def dicomweb(
@@ -32,15 +27,19 @@ def dicomweb(
     series: Annotated[str | None, typer.Option(help="Series Instance UID; every series.")] = None,
     credentials: Annotated[
         Path | None,
-        typer.Option(help="JSON file with user and password, or token; else MONAI_LESION_PACS_USER, _PASSWORD, _TOKEN."),
+        typer.Option(
+            help="JSON file with user and password, or token; else MONAI_LESION_PACS_USER, _PASSWORD, _TOKEN."
+        ),
     ] = None,
     ca_file: Annotated[Path | None, typer.Option(help="Certificates (PEM) to check the archive's with.")] = None,
     client_cert: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
     client_key: Annotated[Path | None, typer.Option(help="Its key (PEM), if in another file.")] = None,
-    bundle: Bundle = Path("bundles/lighter_unet"),
+    bundle: Bundle = BUNDLE,
     weights: Weights = None,
     published: Published = None,
     device: Device = None,
+    settings: Settings = None,
+    crop: Crop = False,
     frame: Frame = None,
     radiomics: Radiomics = None,
     retries: Annotated[int, typer.Option(min=0, max=10, help="Of a request, after errors that may pass.")] = 4,
@@ -51,9 +50,11 @@ def dicomweb(
     from monai_lesion.pacs.web import segment_study
 
     _quieten()
-    files = {"ca_file": ca_file, "client_cert": client_cert, "client_key": client_key}
-    archive = Archive(url, find_credentials(credentials, **files), retries=retries)
-    segmenter = _segmenter(bundle, weights, published, device)
+    known = find_credentials(credentials, ca_file=ca_file, client_cert=client_cert, client_key=client_key)
+    archive = Archive(url, known, retries=retries)
+    segmenter = open_segmenter(
+        bundle, weights=weights, published=published, device=device, settings=settings, crop=crop
+    )
     outcome = segment_study(archive, study, series, segmenter=segmenter, frame=frame, radiomics=radiomics)
     typer.echo(str(outcome))
     if outcome.failures:
@@ -61,12 +62,51 @@ def dicomweb(
         raise InputError("study", f"{len(outcome.failures)} instances could not be finished:\n  {listed}")
 
 
-def _segmenter(bundle: Path, weights: Path | None, published: Path | None, device: str | None) -> LesionSegmenter:
-    from monai_lesion.inference import LesionSegmenter
+def listen(
+    aet: Annotated[str, typer.Option(help="Our AE title.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="To listen on.")],
+    to: Annotated[str, typer.Option(help="Who gets the results: AET@HOST:PORT.")],
+    peers: Annotated[list[str], typer.Option("--from", help="AE title that may send; repeat it for more.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; all.")] = "",
+    queue: Annotated[Path, typer.Option(help="Folder of the queue, which survives a restart.")] = Path("pacs-queue"),
+    bundle: Bundle = BUNDLE,
+    weights: Weights = None,
+    published: Published = None,
+    device: Device = None,
+    settings: Settings = None,
+    crop: Crop = False,
+    frame: Frame = None,
+    radiomics: Radiomics = None,
+) -> None:
+    """Receive images (C-STORE), segment them when the connection closes, send SEG, SR and SC on. Ctrl-C ends it."""
+    import signal
+    import threading
 
-    if published is not None:
-        return LesionSegmenter.from_published(published, device=device)
-    return LesionSegmenter.from_bundle(bundle, weights=weights, device=device)
+    from monai_lesion.pacs.dimse import parse_peer
+    from monai_lesion.pacs.listeners import Listener
+
+    _quieten()
+    receiver = parse_peer(to)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    segmenter = open_segmenter(
+        bundle, weights=weights, published=published, device=device, settings=settings, crop=crop
+    )
+    with Listener(
+        queue,
+        segmenter,
+        title=aet,
+        peers=peers,
+        to=receiver,
+        port=port,
+        host=host,
+        frame=frame,
+        radiomics=radiomics,
+    ):
+        typer.echo(f"{aet} listens on {host or 'all addresses'}, port {port}; results go to {receiver}", err=True)
+        stopped.wait()
+    typer.echo("stopped; what is in the queue waits for the next start", err=True)
 
 
 def _quieten() -> None:

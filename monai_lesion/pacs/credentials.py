@@ -90,7 +90,8 @@ class Credentials:
         if self.token is not None:
             session.auth = Bearer(self.token)  # as a header, ~/.netrc would replace it
         elif self.user is not None and self.password is not None:
-            session.auth = (self.user.encode(), self.password.encode())
+            # As bytes in UTF-8 (RFC 7617): of a text, requests takes Latin-1 alone.
+            session.auth = (self.user.encode(), self.password.encode())  # type: ignore[assignment]
         if self.ca_file is not None:
             session.verify = str(self.ca_file)
         if self.client_cert is not None:

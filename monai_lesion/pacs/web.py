@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monai_lesion.dicom.sources import SOURCES
 from monai_lesion.errors import InputError
-from monai_lesion.pacs.archives import Archive, ArchiveClosed, Instance
+from monai_lesion.pacs.archives import Archive, ArchiveClosedError, Instance
 from monai_lesion.pacs.objects import Segmenter, failure, is_own, make_objects, why_not
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def segment_study(
         What was done; instances that failed are in its ``failures``, and do not stop the others.
 
     Raises:
-        ArchiveClosed: when the archive cannot be reached or refuses us; with what was done until then.
+        ArchiveClosedError: when the archive cannot be reached or refuses us; with what was done until then.
         ArchiveError: when it cannot list the study.
         InputError: when the study holds nothing, or not the series.
 
@@ -96,8 +96,8 @@ def segment_study(
         with tempfile.TemporaryDirectory(prefix="monai_lesion-") as folder:
             try:
                 _one(archive, study, instance, segmenter, Path(folder), frame, exports, known, outcome)
-            except ArchiveClosed as error:
-                raise ArchiveClosed(f"{error}\nUntil then: {outcome}") from error
+            except ArchiveClosedError as error:
+                raise ArchiveClosedError(f"{error}\nUntil then: {outcome}") from error
             except Exception as error:  # whatever is wrong with one image, the others go on
                 reason = failure(error, Path(folder) / "source.dcm", instance.uid)
                 outcome.failures[instance.uid] = reason

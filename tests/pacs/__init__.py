@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import torch
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.transforms import postprocessing, preprocessing
-from tests.dicom import SHAPE, make_source
+from tests.dicom import SHAPE, ellipse_mask, make_source
 
 NAME, PATIENT = "Planted^Petra", "PLANTED-4711"
 
@@ -38,6 +40,8 @@ def planted(folder: Path, instance: int = 1, **changes: object) -> Path:
     file = make_source(folder, PatientName=NAME, PatientID=PATIENT, **changes)
     dataset = pydicom.dcmread(file)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    lesion = np.repeat(ellipse_mask()[..., None] * np.uint8(200), 3, axis=2).tobytes()
+    dataset.PixelData = lesion * int(dataset.get("NumberOfFrames") or 1)
     final = folder / f"{instance}.dcm"
     dataset.save_as(final)
     file.unlink()
@@ -45,16 +49,18 @@ def planted(folder: Path, instance: int = 1, **changes: object) -> Path:
 
 
 def names_nobody(text: str) -> bool:
-    return not any(word in text.lower() for word in ("planted", "petra", "4711"))
+    return not any(word in text.lower() for word in ("planted", "petra"))
 
 
 @contextmanager
-def stub_server(answers: list[int | None], body: bytes = b"[]") -> Iterator[tuple[str, list[str]]]:
+def stub_server(
+    answers: list[int | None], body: bytes = b"[]", *, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """A server on loopback that gives these answers in turn, the last one for ever; None breaks the connection."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             asked.append(f"{self.command} {self.path}")
             code = answers[min(len(asked), len(answers)) - 1]
             if code is None:
@@ -66,7 +72,7 @@ def stub_server(answers: list[int | None], body: bytes = b"[]") -> Iterator[tupl
             self.end_headers()
             self.wfile.write(body)
 
-        def do_POST(self):  # noqa: N802
+        def do_POST(self):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.do_GET()
 
@@ -74,10 +80,13 @@ def stub_server(answers: list[int | None], body: bytes = b"[]") -> Iterator[tupl
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None  # a client that does not trust us hangs up
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/dicom-web", asked
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}/dicom-web", asked
     finally:
         server.shutdown()
         server.server_close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from monai_lesion.pacs import commands, web
 from monai_lesion.pacs.web import Outcome
+from tests.pacs.orthanc import free_port
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def app():
 
 def test_failures_of_a_study_end_in_an_error_that_lists_them(app, monkeypatch):
     pytest.importorskip("dicomweb_client")
-    monkeypatch.setattr(commands, "_segmenter", lambda *_: None)
+    monkeypatch.setattr(commands, "open_segmenter", lambda *_, **__: None)
     monkeypatch.setattr(web, "segment_study", lambda *_, **__: Outcome(1, 3, 0, 0, {"1.2": "instance 1.2: broken"}))
     result = CliRunner().invoke(app, ["dicomweb", "http://127.0.0.1:9/x", "--study", "1.2"])
     assert result.exit_code != 0
@@ -45,3 +48,33 @@ def test_help_needs_neither_torch_nor_the_archive_libraries():
         "sys.exit(any(name in sys.modules for name in ('torch', 'pydicom', 'pynetdicom', 'dicomweb_client', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+CHILD = """
+import sys, typer
+from monai_lesion.pacs import commands
+commands.open_segmenter = lambda *_, **__: None
+app = typer.Typer()
+app.command()(lambda: None)
+commands.register(app)
+app(["listen", "--aet", "LESION", "--port", sys.argv[1], "--from", "SCANNER", "--to", "ARCHIVE@127.0.0.1:9",
+     "--host", "127.0.0.1", "--queue", sys.argv[2]])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_signal_ends_the_listener_cleanly(tmp_path, number):
+    pytest.importorskip("pynetdicom")
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(free_port()), str(tmp_path / "queue")], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert "LESION listens on 127.0.0.1" in child.stderr.readline()
+        child.send_signal(number)
+        assert child.wait(120) == 0
+        assert "stopped" in child.stderr.read()
+    finally:
+        child.kill()
+        child.wait()
+        child.stderr.close()

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from monai_lesion.errors import InputError
-from monai_lesion.pacs.archives import Archive, ArchiveClosed, ArchiveError
+from monai_lesion.pacs.archives import Archive, ArchiveClosedError, ArchiveError
 from monai_lesion.pacs.credentials import Credentials
 from monai_lesion.pacs.web import segment_study
 from tests.dicom import CINE, needs_dciodvfy, verdict
@@ -90,7 +90,7 @@ def test_one_series_is_taken_alone(orthanc, segmenter, tmp_path):
 
 def test_wrong_password_ends_it_with_401(orthanc, segmenter, caplog):
     archive = Archive(orthanc.url, Credentials(USER, "wrong-one"), **QUICK)
-    with pytest.raises(ArchiveClosed, match="401 Unauthorized.*MONAI_LESION_PACS_USER") as caught:
+    with pytest.raises(ArchiveClosedError, match=r"401 Unauthorized.*MONAI_LESION_PACS_USER") as caught:
         segment_study(archive, "1.2.3.1", segmenter=segmenter, progress=False)
     assert "wrong-one" not in str(caught.value) + caplog.text
 

@@ -1,0 +1,101 @@
+"""The queue after a kill at every step: nothing lost, nothing sent twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from monai_lesion.errors import InputError
+from monai_lesion.pacs.queues import Queue
+
+
+@pytest.fixture
+def queue(tmp_path):
+    with_lock = Queue(tmp_path / "queue")
+    yield with_lock
+    with_lock.release()
+
+
+def killed(queue):
+    """Another process on the same folder; the lock of a killed one is gone."""
+    queue.release()
+    return Queue(queue.folder)
+
+
+def test_image_received_before_a_kill_is_segmented_after_it(queue):
+    job = queue.open()
+    queue.receive(job, "1.2.3", b"image")
+    assert list(queue.images()) == []  # its connection is open
+    again = killed(queue)
+    assert [image.read_bytes() for image in again.images()] == [b"image"]
+    again.release()
+
+
+def test_half_received_image_is_dropped(queue):
+    job = queue.open()
+    queue.receive(job, "1.2.3", b"image")
+    (queue.incoming / job / ".partial-x.dcm").write_bytes(b"im")
+    again = killed(queue)
+    assert len(list(again.images())) == 1
+    assert not list(again.folder.rglob(".partial-*"))
+    again.release()
+
+
+def test_earlier_jobs_come_first_and_empty_ones_go(queue):
+    for uid in ("1.9", "1.1", "1.5"):
+        job = queue.open()
+        queue.receive(job, uid, uid.encode())
+        queue.close(job)
+    order = []
+    for image in queue.images():
+        order.append(image.read_bytes())
+        queue.finish(image)
+    assert order == [b"1.9", b"1.1", b"1.5"]
+    assert not list(queue.waiting.iterdir())
+
+
+def test_what_was_sent_is_not_offered_again(queue, tmp_path):
+    for offered in (True, False):
+        file = tmp_path / "object.dcm"
+        file.write_bytes(b"object")
+        assert queue.offer("1.2.3", file) is offered
+        assert not file.exists()
+        for result in queue.results():
+            queue.attempt(result)
+            queue.confirm(result)
+    assert queue.results() == []
+
+
+def test_kill_while_sending_is_remembered(queue, tmp_path):
+    file = tmp_path / "object.dcm"
+    file.write_bytes(b"object")
+    queue.offer("1.2.3", file)
+    assert queue.attempt(queue.results()[0]) is False
+    again = killed(queue)
+    assert again.attempt(again.results()[0]) is True
+    again.release()
+
+
+def test_kill_between_confirming_and_removing_does_not_send_again(queue, tmp_path):
+    file = tmp_path / "object.dcm"
+    file.write_bytes(b"object")
+    queue.offer("1.2.3", file)
+    result = queue.results()[0]
+    queue.attempt(result)
+    content = result.read_bytes()
+    queue.confirm(result)
+    result.write_bytes(content)  # as if the kill came before it was removed
+    again = killed(queue)
+    assert again.results() == []
+    again.release()
+
+
+def test_names_of_files_come_from_identifiers_that_cannot_leave_the_folder(queue):
+    job = queue.open()
+    queue.receive(job, "../../etc/passwd", b"image")
+    queue.close(job)
+    assert [image.parent.parent for image in queue.images()] == [queue.waiting]
+
+
+def test_folder_in_use_is_refused(queue):
+    with pytest.raises(InputError, match="one listener at a time"):
+        Queue(queue.folder)

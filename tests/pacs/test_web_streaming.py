@@ -1,0 +1,94 @@
+"""A long study from an archive in memory: one image at a time, failures named, the rest done."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from monai_lesion.pacs.archives import ArchiveClosedError, ArchiveError, Instance
+from monai_lesion.pacs.web import segment_study
+from tests.pacs import planted
+
+ULTRASOUND, REPORT = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.88.33"
+
+
+class InMemory:
+    """An archive of one file under many identifiers; `refuses` are numbers of images whose results it does not take."""
+
+    url = "memory"
+
+    def __init__(self, file, count, *, refuses=(), closes_at=None):
+        self.dataset, self.refuses, self.closes_at = pydicom.dcmread(file), refuses, closes_at
+        self.held = {f"1.2.{number}": ULTRASOUND for number in range(count)}
+        self.fetched, self.left_behind = 0, 0
+
+    def instances(self, study):
+        return [Instance(uid, "1.2.3", kind) for uid, kind in self.held.items()]
+
+    def series(self, study):
+        return [{"uid": "1.2.3", "modality": "US", "manufacturer": "Scanner"}]
+
+    def fetch(self, study, instance, file):
+        self.fetched += 1
+        self.left_behind = max(self.left_behind, sum(path.is_file() for path in Path(tempfile.gettempdir()).rglob("*")))
+        if self.fetched == self.closes_at:
+            raise ArchiveClosedError("memory", "must be reachable", got="Connection refused")
+        self.dataset.SOPInstanceUID = instance.uid
+        self.dataset.save_as(file)
+        return pydicom.dcmread(file, stop_before_pixels=True)
+
+    def store(self, study, files):
+        for file in files:
+            uid = str(pydicom.dcmread(file).SOPInstanceUID)
+            if int(uid.split(".")[2]) in self.refuses:
+                raise ArchiveError(f"stored: none; not stored: SC {uid}")
+            self.held[uid] = REPORT
+
+
+class Copy:
+    measurements = None
+
+    def __init__(self, file):
+        self.dataset = pydicom.dcmread(file)
+
+    def save(self, folder, formats, *, name):
+        self.dataset.SOPInstanceUID += ".9"
+        self.dataset.save_as(Path(folder) / f"{name}.dcm")
+        return [Path(folder) / f"{name}.dcm"]
+
+
+def copying(file, *, frame=None):
+    return Copy(file)
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    return planted(tmp_path / "in")
+
+
+def test_long_study_is_never_on_the_disk_but_one_image_at_a_time(source, capsys):
+    archive = InMemory(source, 200)
+    first = segment_study(archive, "1.2", segmenter=copying)
+    assert (first.segmented, first.stored, archive.left_behind) == (200, 200, 0)
+    assert "200/200" in capsys.readouterr().err
+    second = segment_study(archive, "1.2", segmenter=copying, progress=False)
+    assert (second.stored, second.present, second.skipped) == (0, 200, 200)
+
+
+def test_refused_result_is_listed_and_the_rest_done(source):
+    outcome = segment_study(InMemory(source, 5, refuses=(1, 3)), "1.2", segmenter=copying, progress=False)
+    assert outcome.stored == 3
+    assert outcome.failures == {f"1.2.{n}": f"stored: none; not stored: SC 1.2.{n}.9" for n in (1, 3)}
+
+
+def test_archive_that_goes_away_ends_it_and_says_what_was_done(source):
+    archive = InMemory(source, 9, closes_at=4)
+    with pytest.raises(ArchiveClosedError, match="3 objects stored") as caught:
+        segment_study(archive, "1.2", segmenter=copying, progress=False)
+    assert archive.fetched == 4
+    assert "refused" in str(caught.value)
