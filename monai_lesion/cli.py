@@ -37,6 +37,9 @@ def main() -> None:
     except InputError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise SystemExit(1) from None
+    except OSError as error:  # a folder that cannot be written, a full disk
+        typer.secho(f"error: {error.filename or 'files'}: {error.strerror or error}", fg="red", err=True)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise SystemExit(130) from None

@@ -58,6 +58,9 @@ def run_demo(
     say(f"1/4  {cases} simulated cases, two views each, as PNG and DICOM")
     if not manifest.is_file():
         write_phantoms(data, cases=cases, seed=seed, formats=("png", "dicom"))
+    description = json.loads(manifest.read_text(encoding="utf-8"))["description"]
+    if not (description.startswith(f"{cases} ") and description.endswith(f"seed {seed}")):
+        raise InputError(data, f"must hold {cases} cases of seed {seed}", got=description, fix="Use another --output")
     common = ["--manifest", str(manifest), "--ckpt_dir", str(models), *NETWORK]
 
     say(f"2/4  training a small Lighter U-net for {epochs} epochs")

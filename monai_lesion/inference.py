@@ -74,7 +74,7 @@ class LesionSegmenter:
     ) -> None:
         if channel_order not in ("rgb", "bgr"):
             raise InputError("channel_order", 'must be "rgb" or "bgr"', got=channel_order)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _device(device)
         self.network = network.to(self.device).eval()
         self.preprocess = preprocess or preprocessing()
         self.postprocess = postprocess or postprocessing(self.preprocess, drop_channel=True)
@@ -127,6 +127,9 @@ class LesionSegmenter:
         parser["bundle_root"] = str(root)
         parser["device"] = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         for key, value in (overrides or {}).items():
+            if key.replace("::", "#").split("#")[0] not in parser.config:
+                known = ", ".join(name for name in parser.config if not name.startswith("_"))
+                raise InputError(key, f"must be a key of {config}: {known}", got=f"{key}={value}")
             try:
                 parser[key] = value
             except (KeyError, TypeError, ValueError) as error:
@@ -228,6 +231,18 @@ class LesionSegmenter:
         mask = Compose(steps[discrete:])(items)["pred"].numpy()
         upright = np.ascontiguousarray(mask.squeeze().T.astype(np.uint8))
         return upright, np.ascontiguousarray(grey)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    """The device named, or CUDA where there is one."""
+    cuda = torch.cuda.is_available()
+    try:
+        chosen = torch.device(device or ("cuda" if cuda else "cpu"))
+    except RuntimeError as error:
+        raise InputError("device", "must be one that PyTorch knows, such as cpu or cuda", got=device) from error
+    if chosen.type == "cuda" and not cuda:
+        raise InputError("device", "CUDA needs a GPU and a PyTorch built for it", got="neither here", fix="Use cpu")
+    return chosen
 
 
 def _cropped(algorithm: Algorithm, region: Region) -> Algorithm:

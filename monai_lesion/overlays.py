@@ -14,6 +14,7 @@ from monai_lesion.data.readers import read_image, read_mask
 from monai_lesion.errors import InputError
 
 REFERENCE, PREDICTION = (255, 40, 40), (60, 230, 60)
+PERCENTILES = (0, 5, 10, 25, 50, 75, 90, 100)
 TILE = (420, 340)  # width and height of a picture on the sheet, without its caption
 CAPTION = 22
 
@@ -64,16 +65,15 @@ def draw_overlay(
     return np.asarray(picture)
 
 
-def pick_by_quantile(values: Sequence[float], count: int) -> list[int]:
-    """The indices of ``count`` values at even steps from the lowest to the highest, each once.
+def pick_by_percentile(values: Sequence[float], percentiles: Sequence[float]) -> list[int]:
+    """The index of the value at each percentile, 0 being the lowest and 100 the highest.
 
     Example:
-        >>> pick_by_quantile([0.9, 0.1, 0.5, 0.7, 0.3], 3)
+        >>> pick_by_percentile([0.9, 0.1, 0.5, 0.7, 0.3], [0, 50, 100])
         [1, 2, 0]
     """
     order = sorted(range(len(values)), key=values.__getitem__)
-    steps = np.linspace(0, len(order) - 1, min(count, len(order)))
-    return [order[round(step)] for step in steps]
+    return [order[round(percentile / 100 * (len(order) - 1))] for percentile in percentiles]
 
 
 def write_overlays(
@@ -81,15 +81,15 @@ def write_overlays(
     entries: Mapping[str, Mapping[str, Any]],
     output_dir: str | Path,
     *,
-    count: int = 8,
+    percentiles: Sequence[float] = PERCENTILES,
 ) -> Path:
-    """Draw images picked by quantile of their Dice, not by beauty, and a sheet of them all.
+    """Draw images picked by percentile of their Dice, not by beauty, and a sheet of them all.
 
     Args:
         records: rows of ``per_image.csv``, in the order of ``entries``; ``mask`` is relative to ``output_dir``.
         entries: the manifest's entry of each image file.
         output_dir: the evaluation's folder; the pictures go to ``overlays/``.
-        count: how many.
+        percentiles: of the Dice, from 0 (the worst) to 100.
 
     Returns:
         The sheet, ``overlays/sheet.png``.
@@ -102,23 +102,19 @@ def write_overlays(
         old.unlink()
     listed = list(entries.values())
     tiles = []
-    picked = pick_by_quantile([float(record["dice"]) for record in records], count)
-    for number, index in enumerate(picked):
+    picked = pick_by_percentile([float(record["dice"]) for record in records], percentiles)
+    for number, (percentile, index) in enumerate(zip(percentiles, picked, strict=True)):
         record, entry = records[index], listed[index]
         label, pred = read_mask(entry["label"]), read_mask(root / record["mask"])
         picture = Image.fromarray(draw_overlay(read_image(entry["image"], frame=0).pixels, label=label, pred=pred))
         _save(picture, folder / f"{number + 1:02d}_{Path(record['mask']).stem}.png")
-        place = "worst" if number == 0 else "best" if number == len(picked) - 1 else _percent(number, len(picked))
+        named: dict[float, str] = {0: "worst", 50: "median", 100: "best"}
+        place = named.get(percentile, f"{percentile:g} %")
         text = f"{place}: case {record['case_id']} {record['view']}, Dice {float(record['dice']):.3f}"
         tiles.append(_tile(picture, text))
     sheet = folder / "sheet.png"
     _save(_arrange(tiles), sheet)
     return sheet
-
-
-def _percent(number: int, count: int) -> str:
-    share = 100 * number / (count - 1)
-    return "median" if share == 50 else f"{share:.0f} %"
 
 
 def _tile(picture: Any, text: str) -> Any:
@@ -143,7 +139,7 @@ def _arrange(tiles: Sequence[Any]) -> Any:
     draw, font, bottom = ImageDraw.Draw(sheet), ImageFont.load_default(size=13), rows * height + 3
     draw.text((6, bottom), "red: reference", fill=(200, 0, 0), font=font)
     draw.text((116, bottom), "green: prediction", fill=(0, 130, 0), font=font)
-    draw.text((246, bottom), "picked by quantile of Dice, not by beauty", fill=(90, 90, 90), font=font)
+    draw.text((246, bottom), "picked by percentile of Dice, not by beauty", fill=(90, 90, 90), font=font)
     return sheet
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monai_lesion.errors import InputError
-from monai_lesion.overlays import PREDICTION, REFERENCE, draw_overlay, pick_by_quantile
+from monai_lesion.overlays import PREDICTION, REFERENCE, draw_overlay, pick_by_percentile
 
 
 def square(top, size=12):
@@ -54,6 +54,8 @@ def test_rejects_a_mask_of_another_size():
         draw_overlay(np.zeros((40, 50), np.uint8), pred=square(5).T)
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, [3]), (2, [3, 0]), (5, [3, 1, 4, 2, 0]), (9, [3, 1, 4, 2, 0])])
-def test_quantiles_run_from_worst_to_best(count, expected):
-    assert pick_by_quantile([0.9, 0.3, 0.7, 0.1, 0.5], count) == expected
+@pytest.mark.parametrize(
+    ("percentiles", "expected"), [([0], [3]), ([0, 100], [3, 0]), ([0, 25, 50, 75, 100], [3, 1, 4, 2, 0]), ([], [])]
+)
+def test_percentiles_run_from_worst_to_best(percentiles, expected):
+    assert pick_by_percentile([0.9, 0.3, 0.7, 0.1, 0.5], percentiles) == expected

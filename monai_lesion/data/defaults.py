@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.data.manifests import Manifest, load_manifest
+from monai_lesion.errors import ManifestError
 
 
 def open_data(
@@ -31,7 +32,12 @@ def open_data(
         from monai_lesion.data.phantoms import default_phantoms
 
         manifest, dataset_dir = default_phantoms(), None
-    return load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=_bar)
+    data = load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=_bar)
+    cines = [entry["image"] for split in splits for entry in data.splits.get(split, ()) if entry.get("frame")]
+    if cines:
+        rule, fix = "the bundle reads the first frame of a cine only", "Export the other frames as images of their own"
+        raise ManifestError(data.path, rule, got=f"{len(cines)} entries of later frames, first {cines[0]}", fix=fix)
+    return data
 
 
 def _bar(items: Iterable[Any]) -> Iterable[Any]:

@@ -98,7 +98,10 @@ def load_manifest(
     _check_once(file, lists)
     used = [(split, entry) for split in splits for entry in lists.get(split, [])]
     _check_files(file, root, used, labels=labels)
-    _check_bytes(file, root, used)
+    others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
+    _check_bytes(
+        file, root, [*used, *(pair for pair in others if os.path.isfile(os.path.join(root, pair[1]["image"])))]
+    )
     if labels:
         _check_labels(file, root, progress(used))
     texts = {key: str(content.get(key, "")) for key in ("description", "licence", "reference")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,20 @@ def scan_folder(dataset_dir: str | Path, images: str, labels: str) -> list[Entry
     if absent:
         listed = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
         raise InputError(root, "each image must have a label", got=f"no file {listed}")
-    return entries
+    return _distinct_cases(entries)
+
+
+def _distinct_cases(entries: list[Entry]) -> list[Entry]:
+    """Where two patients each have a "lesion1", the case's name begins with the patient's."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        patients[entry["case_id"]].add(entry.get("patient_id", ""))
+    return [
+        {**entry, "case_id": f"{entry['patient_id']}/{entry['case_id']}"}
+        if len(patients[entry["case_id"]]) > 1
+        else entry
+        for entry in entries
+    ]
 
 
 def create_manifest(

@@ -68,6 +68,13 @@ class Checkpoints:
             state = torch.load(self.last_path, map_location="cpu", weights_only=True)
             for name, item in self.objects.items():
                 item.load_state_dict(state[name])
+            length = state.get("epoch_length", engine.state.epoch_length)
+            if length != engine.state.epoch_length:
+                raise ValueError(
+                    f"epochs of {length} steps, here {engine.state.epoch_length}: other data or batch size"
+                )
+            if getattr(engine, "scaler", None) is not None and "scaler" in state:
+                engine.scaler.load_state_dict(state["scaler"])
             for name in engine.state_dict_user_keys:
                 setattr(engine.state, name, state[name])
             self.best = float(state["best"])
@@ -86,6 +93,9 @@ class Checkpoints:
             _save({"model": self.network.state_dict()}, self.best_path)
         state = {name: item.state_dict() for name, item in self.objects.items()}
         state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})
+        if getattr(engine, "scaler", None) is not None:  # of mixed precision on CUDA
+            state["scaler"] = engine.scaler.state_dict()
+        state["epoch_length"] = engine.state.epoch_length
         progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
         _save({**state, **progress}, self.last_path)
 

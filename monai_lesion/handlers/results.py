@@ -18,7 +18,7 @@ from monai_lesion.data.writers import write_mask
 from monai_lesion.errors import InputError
 from monai_lesion.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
-from monai_lesion.overlays import write_overlays
+from monai_lesion.overlays import PERCENTILES, write_overlays
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class SaveMasks:
     def __call__(self, engine: Engine) -> None:
         """Write the masks ``(W, H)`` of one batch."""
         for item in engine.state.output:
-            mask = np.asarray(item["pred"]).T
+            mask = item["pred"].cpu().numpy().T
             affine = np.asarray(item["image"].meta["original_affine"])
             write_mask(mask, self.output_dir / self.names[_file(item)], format=self.format, affine=affine)
 
@@ -65,7 +65,7 @@ class EvaluationTables:
         split: which of its lists.
         output_dir: folder of ``per_image.csv``, ``per_case.csv``, ``summary.json``, ``masks/`` and ``overlays/``.
         by: columns of the manifest to group the summary by.
-        overlays: how many images to draw, at even steps of the Dice from the worst to the best; 0 draws none.
+        overlays: which images to draw: percentiles of the Dice, 0 is the worst; none draws none.
         network: what is evaluated; named in the summary.
         weights: file of its weights; its SHA-256 stands in the summary.
         order: of the postprocessing, for the summary.
@@ -78,7 +78,7 @@ class EvaluationTables:
         output_dir: str | Path,
         *,
         by: str | Sequence[str] | None = None,
-        overlays: int = 8,
+        overlays: Sequence[float] = PERCENTILES,
         network: torch.nn.Module | None = None,
         weights: str | Path | None = None,
         order: str = "resize_first",
@@ -111,7 +111,7 @@ class EvaluationTables:
         """Score one batch of upright masks and labels ``(1, H, W)``."""
         for item in engine.state.output:
             file = _file(item)
-            mask, label = (np.asarray(item[key])[0] > 0 for key in ("pred", "label"))
+            mask, label = (item[key][0].cpu().numpy() > 0 for key in ("pred", "label"))
             saved = write_mask(mask, self.output_dir / "masks" / self.names[file], format="png")
             columns = {"image": None, "label": None, **self.listed[file]}
             mask_path = saved.relative_to(self.output_dir).as_posix()
@@ -123,5 +123,5 @@ class EvaluationTables:
         table = format_table(summary, unit="px")
         logger.info("%s, %s, at the original size:\n%s", self.about["manifest"], self.about["split"], table)
         if self.overlays:
-            write_overlays(self.records, self.entries, self.output_dir, count=self.overlays)
+            write_overlays(self.records, self.entries, self.output_dir, percentiles=self.overlays)
         logger.info("written to %s", self.output_dir)

@@ -16,7 +16,18 @@ logger = logging.getLogger(__name__)
 
 
 def val_loss(engine: Engine) -> float:
-    """The validation loss of an evaluator, for ``LrScheduleHandler(step_transform=...)``."""
+    """The validation loss of an evaluator, for ``LrScheduleHandler(step_transform=...)``.
+
+    Raises:
+        InputError: when the loss of any image is not finite; MONAI's mean leaves those out, and a network that is
+            broken altogether would have a loss of 0.
+    """
+    details = getattr(engine.state, "metric_details", {}).get("val_loss")
+    losses = torch.as_tensor(engine.state.metrics["val_loss"] if details is None else details, dtype=torch.float32)
+    if not bool(torch.isfinite(losses).all()):
+        bad = int((~torch.isfinite(losses)).sum())
+        fix = "Lower --learning_rate, or train with --amp false; --resume true goes on from the epoch before"
+        raise InputError("the validation loss", "must be finite", got=f"{bad} of {losses.numel()} not", fix=fix)
     return float(engine.state.metrics["val_loss"])
 
 
@@ -96,7 +107,14 @@ class EarlyStop:
         """Attach to the trainer."""
         engine.state_dict_user_keys.append("early_stop")
         engine.state.early_stop = {"best": math.inf, "bad_epochs": 0}
+        engine.add_event_handler(Events.EPOCH_STARTED, self._stay_stopped)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def _stay_stopped(self, engine: Engine) -> None:
+        """A training that had stopped does not go on when it is resumed."""
+        if engine.state.early_stop["bad_epochs"] >= self.patience and engine.state.epoch > self.min_epochs:
+            logger.info("this training had stopped early; raise --patience to go on")
+            engine.terminate()
 
     def __call__(self, engine: Engine) -> None:
         """Count one epoch."""

@@ -94,8 +94,9 @@ def _override(state: Mapping[str, torch.Tensor]) -> str:
     if found is None:
         return ""
     kind, arguments = found
-    size = f" --network_def#group_size {arguments['group_size']}" if "group_size" in arguments else ""
-    return f": --network_def#_target_ monai_lesion.networks.{kind.__name__}{size}"
+    if kind is LighterUNet:
+        return f": network_def#group_size {arguments['group_size']}"
+    return f""": network_def "{{'_target_': 'monai_lesion.networks.{kind.__name__}'}}\""""
 
 
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:

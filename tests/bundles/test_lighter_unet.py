@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -182,6 +183,30 @@ def test_flags_of_the_command_line_are_text(manifest, trained, tmp_path):
         train(manifest, tmp_path, resume="ture")
 
 
+@pytest.mark.slow
+def test_the_cards_command_trains_on_simulated_cases_where_no_data_are_named(tmp_path):
+    command = ["-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN), "--max_epochs", "1"]
+    command += ["--network_def#group_size", "1", "--spatial_size", "[32,32]", "--ckpt_dir", str(tmp_path / "models")]
+    command += ["--output_dir", str(tmp_path / "logs"), "--num_workers", "1"]
+    environment = {**os.environ, "MONAI_LESION_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "models" / "model.pt").is_file()
+    assert len(list((tmp_path / "cache").glob("phantoms-*/phantoms.json"))) == 1
+    assert "training: 100%" in done.stderr
+
+
+def test_tensorboard_gets_losses_and_metrics(manifest, tmp_path):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(manifest, tmp_path, max_epochs=1, tensorboard=True)
+    tags = set()
+    for file in (tmp_path / "logs").glob("events*"):
+        events = accumulators.EventAccumulator(str(file))
+        events.Reload()
+        tags |= set(events.Tags()["scalars"])
+    assert {"train_loss", "val_loss", "val_mean_dice"} <= tags
+
+
 def test_another_seed_trains_another_network(manifest, trained, tmp_path):
     train(manifest, tmp_path, max_epochs=1, seed=1)
     assert not torch.equal(weights(tmp_path)["head.weight"], weights(trained)["head.weight"])
@@ -190,7 +215,7 @@ def test_another_seed_trains_another_network(manifest, trained, tmp_path):
 @pytest.fixture(scope="module")
 def evaluated(manifest, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
-    options = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(folder), "overlays": 2}
+    options = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(folder), "overlays": [0, 100]}
     run([TRAIN, EVALUATE], "train", **options, by="centre")
     return folder
 
@@ -223,7 +248,7 @@ def test_evaluation_leaves_the_weights_alone(manifest, trained, tmp_path):
         manifest=str(manifest),
         ckpt_dir=str(trained),
         output_dir=str(tmp_path),
-        overlays=0,
+        overlays=[],
         order="threshold_first",
     )
     assert (trained / "model.pt").read_bytes() == before
@@ -257,8 +282,10 @@ def test_inference_takes_a_folder_finishes_the_good_images_and_lists_the_bad(man
 @pytest.mark.parametrize(
     ("configs", "kind"), [([TRAIN], "train"), ([TRAIN, EVALUATE], "train"), ([INFERENCE], "inference")], ids=str
 )
-def test_workflow_has_every_property_that_monai_asks_for(manifest, trained, configs, kind):
-    options = {"manifest": str(manifest), "ckpt_dir": str(trained)}
+def test_workflow_has_every_property_that_monai_asks_for(manifest, trained, tmp_path, configs, kind):
+    options = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(tmp_path)}
+    if kind == "train":
+        options["tensorboard"] = False
     names = [str(config) for config in configs]
     workflow = ConfigWorkflow(names, workflow_type=kind, logging_file=False, **{**TINY, **options})
     workflow.initialize()

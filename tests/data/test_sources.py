@@ -324,3 +324,14 @@ def test_wrong_folder_for_busbra_is_refused(tmp_path: Path) -> None:
         InputError, match=r"bus_data\.csv: must have the column ID, got a, b\. Name the folder of BUS-BRA"
     ):
         busbra(tmp_path)
+
+
+def test_cases_of_two_patients_with_one_name_stay_two_cases(tmp_path: Path) -> None:
+    for patient in ("P1", "P2", "P3"):
+        for case in ("lesion1", f"only{patient}"):
+            (tmp_path / patient / case).mkdir(parents=True)
+            for name in ("front.png", "front_mask.png"):
+                (tmp_path / patient / case / name).write_bytes(b"x")
+    entries = scan_folder(tmp_path, "{patient}/{case}/{view}.png", "{patient}/{case}/{view}_mask.png")
+    cases = {entry["case_id"] for entry in entries}
+    assert cases == {"P1/lesion1", "P2/lesion1", "P3/lesion1", "onlyP1", "onlyP2", "onlyP3"}

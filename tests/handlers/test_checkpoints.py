@@ -9,7 +9,7 @@ from monai_lesion.errors import CheckpointError
 from monai_lesion.handlers import Checkpoints
 
 
-def run(folder, losses, *, resume=False, network=None, stop_after=None):
+def run(folder, losses, *, resume=False, network=None, stop_after=None, steps=2):
     """Train a single weight that counts its epochs, with these validation losses."""
     network = network or nn.Linear(1, 1, bias=False)
     with torch.no_grad():
@@ -26,7 +26,7 @@ def run(folder, losses, *, resume=False, network=None, stop_after=None):
 
     trainer.add_event_handler(Events.EPOCH_COMPLETED, epoch)
     Checkpoints(folder, evaluator, network, {"optimizer": optimizer}, resume=resume).attach(trainer)
-    trainer.run([0, 0], max_epochs=stop_after or len(losses))
+    trainer.run([0] * steps, max_epochs=stop_after or len(losses))
     return network, optimizer, trainer
 
 
@@ -70,6 +70,12 @@ def test_refuses_the_checkpoint_of_another_network(tmp_path):
     run(tmp_path, [0.9])
     with pytest.raises(CheckpointError, match=r"last.pt: must belong to this training.*--resume"):
         run(tmp_path, [0.9, 0.8], resume=True, network=nn.Linear(2, 1, bias=False))
+
+
+def test_refuses_to_resume_with_epochs_of_another_length(tmp_path):
+    run(tmp_path, [0.9], steps=2)
+    with pytest.raises(CheckpointError, match=r"epochs of 2 steps, here 3: other data or batch size"):
+        run(tmp_path, [0.9, 0.8], steps=3, resume=True)
 
 
 def test_refuses_a_damaged_checkpoint(tmp_path):

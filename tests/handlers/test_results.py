@@ -86,7 +86,7 @@ def test_summary_says_what_was_evaluated(data, tmp_path):
 
 
 def test_masks_and_overlays_are_written_and_old_overlays_go(data, tmp_path):
-    evaluate(data, tmp_path / "eval", overlays=3)
+    evaluate(data, tmp_path / "eval", overlays=[0, 50, 100])
     for name, mask in PREDICTED.items():
         np.testing.assert_array_equal(read_mask(tmp_path / "eval" / "masks" / f"{name}.png"), mask)
     overlays = tmp_path / "eval" / "overlays"
@@ -96,12 +96,12 @@ def test_masks_and_overlays_are_written_and_old_overlays_go(data, tmp_path):
         "03_1_front.png",
         "sheet.png",
     ]
-    evaluate(data, tmp_path / "eval", overlays=1)
+    evaluate(data, tmp_path / "eval", overlays=[0])
     assert sorted(path.name for path in overlays.iterdir()) == ["01_2_front.png", "sheet.png"]
 
 
 def test_no_overlays_on_request(data, tmp_path):
-    evaluate(data, tmp_path / "eval", overlays=0)
+    evaluate(data, tmp_path / "eval", overlays=[])
     assert not (tmp_path / "eval" / "overlays").exists()
 
 

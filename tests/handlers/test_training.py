@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import RandFlipd
 
 from monai_lesion.errors import InputError
-from monai_lesion.handlers import EarlyStop, SeedEveryEpoch, StopOnBadLoss
+from monai_lesion.handlers import EarlyStop, SeedEveryEpoch, StopOnBadLoss, val_loss
 
 
 class Scores:
@@ -53,9 +53,29 @@ def test_a_fall_starts_the_patience_anew():
     assert epochs == 4 + 3
 
 
-def test_a_loss_that_is_no_number_counts_as_no_fall():
-    epochs, _ = train([1.0, math.nan, math.nan, math.nan], patience=2, min_epochs=0)
-    assert epochs == 3
+def test_a_validation_loss_that_is_no_number_ends_the_run():
+    with pytest.raises(InputError, match=r"the validation loss: must be finite, got 1 of 1 not"):
+        train([1.0, math.nan, 0.5])
+
+
+def test_one_image_without_a_loss_is_not_hidden_in_the_mean():
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.metrics["val_loss"] = 0.0  # what MONAI makes of it
+    evaluator.state.metric_details = {"val_loss": torch.tensor([[0.25], [math.nan]])}
+    with pytest.raises(InputError, match="got 1 of 2 not"):
+        val_loss(evaluator)
+
+
+def test_a_stopped_training_does_not_go_on_when_it_is_resumed():
+    _, stopped = train([1.0] * 9, patience=2, min_epochs=0)
+    scores, trainer = Scores([0.1] * 20), Engine(lambda engine, batch: None)
+    scores.attach(trainer)
+    EarlyStop(scores.engine, patience=2, min_epochs=0).attach(trainer)
+    trainer.state.early_stop = stopped.state.early_stop
+    ran = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: ran.append(engine.state.epoch))
+    trainer.run([0], max_epochs=20)
+    assert ran == []
 
 
 def test_patience_goes_on_after_a_resume():
