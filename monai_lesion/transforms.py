@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import (
     Activationsd,
     AsDiscreted,
+    CastToTyped,
     Compose,
     CopyItemsd,
     EnsureChannelFirstd,
@@ -166,6 +167,8 @@ def preprocessing(
     steps.append(RoundToByted("image"))
     if augment:
         steps.extend(augmentation(keys, spatial_size=spatial_size).transforms)
+        # An affine map gives float32, no map leaves bytes: a worker process cannot put both into one batch.
+        steps.extend(CastToTyped(key, dtype=torch.uint8) for key in keys if key == "label")
     return Compose([*steps, ScaleByted("image")])
 
 
