@@ -13,7 +13,8 @@ class MixedPrecisionInferer(SimpleInferer):
     """Channels-last and, on a CPU, bfloat16; logits come back as float32.
 
     MONAI's engines autocast only on CUDA (their ``amp``). On a CPU, bfloat16 with channels-last trains these
-    networks three to six times faster than plain float32. Losses move in coarse steps in bfloat16, hence float32 out.
+    networks several times faster than plain float32 where the processor has AMX, and no slower where it has none
+    (``benchmarks/training.py``). Losses move in coarse steps in bfloat16, hence float32 out.
 
     Args:
         amp: whether to autocast on a CPU; False is plain float32, contiguous.
