@@ -12,9 +12,9 @@ from monai.inferers import SimpleInferer
 class MixedPrecisionInferer(SimpleInferer):
     """Channels-last and, on a CPU, bfloat16; logits come back as float32.
 
-    MONAI's engines autocast only on CUDA (their ``amp``). On a CPU, bfloat16 with channels-last trains these
-    networks several times faster than plain float32 where the processor has AMX, and no slower where it has none
-    (``benchmarks/training.py``). Losses move in coarse steps in bfloat16, hence float32 out.
+    MONAI's engines autocast only on CUDA (their ``amp``). Whether bfloat16 with channels-last trains faster than plain
+    float32 on a CPU is the processor's affair (``benchmarks/training.py``). Losses move in coarse steps in bfloat16,
+    hence float32 out.
 
     Args:
         amp: whether to autocast on a CPU; False is plain float32, contiguous.
