@@ -22,9 +22,17 @@ from monai_lesion.data.codestreams import check_codestream
 from monai_lesion.errors import ImageError
 
 # Single and multi-frame ultrasound, today's and retired, and Secondary Capture (PS3.4, B.5).
-SOP_CLASSES = frozenset(
-    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("6.1", "3.1", "6", "3", "7", "7.1", "7.2", "7.3", "7.4")
-)
+SOP_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.6.1": "Ultrasound Image",
+    "1.2.840.10008.5.1.4.1.1.3.1": "Ultrasound Multi-frame Image",
+    "1.2.840.10008.5.1.4.1.1.6": "Ultrasound Image (retired)",
+    "1.2.840.10008.5.1.4.1.1.3": "Ultrasound Multi-frame Image (retired)",
+    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.1": "Multi-frame Single Bit Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.2": "Multi-frame Grayscale Byte Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.3": "Multi-frame Grayscale Word Secondary Capture Image",
+    "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture Image",
+}
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_RCT", "YBR_ICT")
 HALVED = ("YBR_FULL_422", "YBR_PARTIAL_422")  # two pixels share their colour

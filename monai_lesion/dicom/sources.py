@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_lesion.data.dicom_files import SOP_CLASSES
 from monai_lesion.errors import ImageError, InputError
 
 if TYPE_CHECKING:
@@ -16,17 +17,6 @@ if TYPE_CHECKING:
 
 SINGLE_FRAME_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
 MULTI_FRAME_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.3.1"
-SOURCES = {
-    SINGLE_FRAME_ULTRASOUND: "Ultrasound Image",
-    MULTI_FRAME_ULTRASOUND: "Ultrasound Multi-frame Image",
-    "1.2.840.10008.5.1.4.1.1.6": "Ultrasound Image (retired)",
-    "1.2.840.10008.5.1.4.1.1.3": "Ultrasound Multi-frame Image (retired)",
-    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.7.1": "Multi-frame Single Bit Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.7.2": "Multi-frame Grayscale Byte Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.7.3": "Multi-frame Grayscale Word Secondary Capture Image",
-    "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture Image",
-}
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
@@ -109,7 +99,7 @@ def open_source(source: Dataset | str | Path, frame: int | None = None) -> Sourc
     for keyword in IDENTIFIERS:
         if not value_of(header, keyword):
             _missing(name, keyword)
-    if header.SOPClassUID not in SOURCES:
+    if header.SOPClassUID not in SOP_CLASSES:
         rule = "SOPClassUID (0008,0016) must be of an ultrasound or secondary capture image"
         kind = getattr(header.SOPClassUID, "name", header.SOPClassUID)
         raise InputError(name, rule, got=kind, fix="Take the image itself; other objects cannot be a source")

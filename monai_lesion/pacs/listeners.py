@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.dicom.sources import SOURCES
+from monai_lesion.data.dicom_files import SOP_CLASSES
 from monai_lesion.errors import InputError
 from monai_lesion.pacs.dimse import IMAGE_SYNTAXES, Peer, application, checked_title, send_results
 from monai_lesion.pacs.objects import Segmenter, failure, make_objects, why_not
@@ -105,7 +105,7 @@ class Listener:
         entity = application(self.title)
         entity.require_called_aet, entity.require_calling_aet = True, peers
         entity.add_supported_context("1.2.840.10008.1.1")  # Verification
-        for uid, name in SOURCES.items():
+        for uid, name in SOP_CLASSES.items():
             if "retired" in name:  # pynetdicom does not know these as storage
                 keyword = name.translate({ord(mark): None for mark in " -()"})
                 sop_class.register_uid(uid, keyword, StorageServiceClass)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monai_lesion.data.dicom_files import SOP_CLASSES
 from monai_lesion.dicom.identity import MANUFACTURER
-from monai_lesion.dicom.sources import SOURCES, value_of
+from monai_lesion.dicom.sources import value_of
 from monai_lesion.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def is_own(manufacturer: str, modality: str) -> bool:
 
 def why_not(header: Dataset) -> str | None:
     """Why an object is not to be segmented; None for an image that is."""
-    if str(value_of(header, "SOPClassUID") or "") not in SOURCES:
+    if str(value_of(header, "SOPClassUID") or "") not in SOP_CLASSES:
         return "no ultrasound image"
     if is_own(str(value_of(header, "Manufacturer") or ""), str(value_of(header, "Modality") or "")):
         return "an earlier result"

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monai_lesion.dicom.sources import SOURCES
+from monai_lesion.data.dicom_files import SOP_CLASSES
 from monai_lesion.errors import InputError
 from monai_lesion.pacs.archives import Archive, ArchiveClosedError, Instance
 from monai_lesion.pacs.objects import Segmenter, failure, is_own, make_objects, why_not
@@ -88,7 +88,7 @@ def segment_study(
         what = f"study {study}" if series is None else f"series {series} of study {study}"
         raise InputError(archive.url, f"must have {what}", got="nothing", fix="Check the identifiers")
     ours = {each["uid"] for each in archive.series(study) if is_own(each["manufacturer"], each["modality"])}
-    sources = [each for each in chosen if each.sop_class in SOURCES and each.series not in ours]
+    sources = [each for each in chosen if each.sop_class in SOP_CLASSES and each.series not in ours]
     outcome.skipped = len(chosen) - len(sources)
     known = {each.uid for each in kept}
     exports = None if radiomics is None else Path(radiomics)
