@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
 from monai_lesion.masks import Mask, checked_mask, checked_steps
 
 Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -315,12 +315,8 @@ def _nan_to_none(value: Any) -> Any:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def format_table(summary: Mapping[str, Any], *, unit: str = "") -> str:

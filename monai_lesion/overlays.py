@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.data.readers import read_image, read_mask
 from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
 
 REFERENCE, PREDICTION = (255, 40, 40), (60, 230, 60)
 PERCENTILES = (0, 5, 10, 25, 50, 75, 90, 100)
@@ -144,7 +144,5 @@ def _arrange(tiles: Sequence[Any]) -> Any:
 
 
 def _save(picture: Any, path: Path) -> None:
-    """Write beside, then rename."""
-    partial = path.with_name(f".partial-{path.name}")
-    picture.save(partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        picture.save(partial)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from monai_lesion.data.images import UltrasoundImage
 from monai_lesion.data.regions import Region
 from monai_lesion.data.writers import ENDINGS, write_mask
 from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
 from monai_lesion.measurements import Measurements, measure
 from monai_lesion.overlays import draw_overlay
 
@@ -97,15 +97,13 @@ class Segmentation:
         if kind in DICOM_ENDINGS:
             return self._write_dicom(kind, Path(f"{stem}{DICOM_ENDINGS[kind]}"))
         file = Path(f"{stem}{RESULT_ENDINGS[kind]}")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".partial-{file.name}")
-        if kind == "json":
-            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        else:
-            from PIL import Image
+        with replacing(file) as partial:
+            if kind == "json":
+                partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+            else:
+                from PIL import Image
 
-            Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
-        os.replace(partial, file)
+                Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
         return [file]
 
     def _write_dicom(self, kind: str, file: Path) -> list[Path]:

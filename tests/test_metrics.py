@@ -314,7 +314,7 @@ def test_a_failed_write_leaves_the_older_table(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("monai_lesion.metrics.os.replace", fail)
+    monkeypatch.setattr("monai_lesion.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_tables(records(), tmp_path)
     assert (tmp_path / "per_image.csv").read_text() == older

@@ -19,6 +19,7 @@ from typing import Any
 
 from monai_lesion.data.images import image_size, read_mask
 from monai_lesion.errors import ImageError, ManifestError
+from monai_lesion.files import replacing
 
 SPLITS = ("training", "validation", "test")
 REQUIRED = ("case_id", "view", "image", "label")
@@ -265,14 +266,9 @@ def write_manifest(content: Mapping[str, Any], path: str | Path) -> Path:
         path: the JSON file; its folder is made.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
     text = "".join(_lines(content))
-    try:
+    with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 

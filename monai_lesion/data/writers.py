@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
 
 ENDINGS = {"png": ".png", "nifti": ".nii.gz"}
 
@@ -34,10 +34,8 @@ def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDA
     if np.ndim(mask) != 2:
         raise InputError("mask", "must be (H, W)", got=np.shape(mask))
     file = Path(f"{path}{ENDINGS[format]}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".partial-{file.name}")
     binary = (np.asarray(mask) > 0).astype(np.uint8)
-    try:
+    with replacing(file) as partial:
         if format == "png":
             from PIL import Image
 
@@ -48,7 +46,4 @@ def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDA
             image = nibabel.Nifti1Image(binary.T.copy(), np.diag([-1.0, -1.0, 1.0, 1.0]) if affine is None else affine)
             image.header.set_xyzt_units("mm")
             nibabel.save(image, partial)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
     return file

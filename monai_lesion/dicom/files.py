@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,13 +23,8 @@ def write(dataset: Dataset, path: str | Path) -> Path:
         The file.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".partial-{os.getpid()}-{file.name}")
-    try:
+    with replacing(file) as partial:
         dataset.save_as(partial, enforce_file_format=True)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_lesion.errors import CheckpointError
+from monai_lesion.files import replacing
 from monai_lesion.handlers.training import val_loss
 
 logger = logging.getLogger(__name__)
@@ -101,8 +101,5 @@ class Checkpoints:
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:
-    """Write beside, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save(state, partial)

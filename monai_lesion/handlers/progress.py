@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+
+from monai_lesion.files import replacing
 
 
 class MetricsLog:
@@ -64,13 +65,10 @@ class MetricsLog:
         if (self.append or engine.state.epoch > 1) and self.path.exists():
             with self.path.open(newline="") as file:
                 rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < engine.state.epoch]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
+        with replacing(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row), extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
-        os.replace(partial, self.path)
 
 
 class Progress:

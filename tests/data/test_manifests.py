@@ -311,7 +311,7 @@ def test_failed_write_leaves_the_old_manifest_alone(
         raise OSError("no space left on device")
 
     if fault == "disk":
-        monkeypatch.setattr("monai_lesion.data.manifests.os.replace", full)
+        monkeypatch.setattr("monai_lesion.files.os.replace", full)
     else:
         content["training"][0]["case_id"] = object()
     with pytest.raises((OSError, TypeError)):

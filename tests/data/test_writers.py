@@ -84,7 +84,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("monai_lesion.data.writers.os.replace", full)
+    monkeypatch.setattr("monai_lesion.files.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         write_mask(~lesion(), tmp_path / "a", format=format)
     assert file.read_bytes() == before
