@@ -25,6 +25,8 @@ from monai_lesion.measurements import Measurements, measure
 from monai_lesion.overlays import draw_overlay
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
+
     from monai_lesion.dicom import Algorithm
 
 DICOM_ENDINGS = {"dicom-seg": ".seg.dcm", "dicom-sr": ".sr.dcm", "sc": ".sc.dcm"}
@@ -68,34 +70,47 @@ class Segmentation:
         """Axes, area and more, each with its unit: millimetres where the spacing is known; None without a lesion."""
         return measure(self.mask, self.spacing) if self.mask.any() else None
 
-    def save(self, output_dir: str | Path, formats: Sequence[str] = ("png",), *, name: str | None = None) -> list[Path]:
+    def save(
+        self,
+        output_dir: str | Path,
+        formats: Sequence[str] = ("png",),
+        *,
+        name: str | None = None,
+        seg_type: str = "binary",
+    ) -> list[Path]:
         """Write the result.
 
         Args:
             output_dir: folder, made when absent.
             formats: ``"png"`` (mask, 0 and 255), ``"nifti"`` (mask with the picture's geometry), ``"json"`` (what was
                 found, with measurements), ``"overlay"`` (the picture with the contour, PNG), and of a DICOM source
-                ``"dicom-seg"``, ``"dicom-sr"`` (none where nothing was found) and ``"sc"`` (a picture for any viewer).
+                ``"dicom-seg"``, ``"dicom-sr"`` (none where nothing was found; it refers to the SEG when both are asked
+                for) and ``"sc"`` (a picture for any viewer).
             name: of the files without ending; None takes the picture's.
+            seg_type: of the SEG: ``"binary"``, or ``"labelmap"``, which fewer viewers know.
 
         Returns:
             The files written.
 
         Raises:
-            InputError: for an unknown format, or a DICOM format of another source.
+            InputError: for an unknown format or type of SEG, or a DICOM format of another source.
         """
         for kind in formats:
             if kind not in FORMATS:
                 raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
         stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
-        return [file for kind in formats for file in self._write(kind, stem)]
+        seg = self._dicom("dicom-seg", seg_type=seg_type) if "dicom-seg" in formats else None
+        return [file for kind in formats for file in self._write(kind, stem, seg)]
 
-    def _write(self, kind: str, stem: Path) -> list[Path]:
+    def _write(self, kind: str, stem: Path, seg: Dataset | None) -> list[Path]:
         """The file written, or none."""
         if kind in ENDINGS:
             return [write_mask(self.mask, stem, format=kind, affine=self.image.affine)]
         if kind in DICOM_ENDINGS:
-            return self._write_dicom(kind, Path(f"{stem}{DICOM_ENDINGS[kind]}"))
+            from monai_lesion.dicom import write
+
+            content = seg if kind == "dicom-seg" else self._dicom(kind, seg=seg)
+            return [] if content is None else [write(content, Path(f"{stem}{DICOM_ENDINGS[kind]}"))]
         file = Path(f"{stem}{RESULT_ENDINGS[kind]}")
         with replacing(file) as partial:
             if kind == "json":
@@ -106,24 +121,22 @@ class Segmentation:
                 Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
         return [file]
 
-    def _write_dicom(self, kind: str, file: Path) -> list[Path]:
+    def _dicom(self, kind: str, *, seg: Dataset | None = None, seg_type: str = "binary") -> Dataset | None:
+        """The object; None for a report of nothing."""
         from monai_lesion import dicom
 
-        path, frame = self.image.path, self.image.frame
+        path, frame, found = self.image.path, self.image.frame, self.measurements
         if self.algorithm is None or not path or not is_dicom(path):
             fix = f"Ask for {', '.join(kind for kind in FORMATS if kind not in DICOM_ENDINGS)}"
             raise InputError(path or "source", f"{kind} needs a DICOM file as source", got="another source", fix=fix)
         if kind == "dicom-seg":
-            content = dicom.segmentation(path, self.mask, self.algorithm, frame=frame)
-        elif kind == "sc":
-            found = self.measurements
+            return dicom.segmentation(path, self.mask, self.algorithm, frame=frame, kind=seg_type)
+        if kind == "sc":
             pixels = self.image.pixels
-            content = dicom.secondary_capture(path, pixels, self.mask, self.algorithm, frame=frame, measurements=found)
-        elif self.measurements is None:
-            return []
-        else:
-            content = dicom.measurement_report(path, self.measurements, self.algorithm, frame=frame)
-        return [dicom.write(content, file)]
+            return dicom.secondary_capture(path, pixels, self.mask, self.algorithm, frame=frame, measurements=found)
+        if found is None:
+            return None
+        return dicom.measurement_report(path, found, self.algorithm, frame=frame, segmentation=seg)
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, as the JSON file holds it."""

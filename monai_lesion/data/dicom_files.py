@@ -147,7 +147,7 @@ class DicomFile:
         data = stream.read(wanted)
         if len(data) < wanted or last > 8 * (self.length or 0):
             got = f"{min(len(data), (self.length or 0) - first // 8)} bytes, less than expected ({wanted})"
-            raise self._damaged(index, got)
+            raise self.damaged(index, got)
         if self.bits == 1:  # frames of single bits need not begin with a byte
             bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
             data = np.packbits(bits[first % 8 :][: last - first], bitorder="little").tobytes()
@@ -157,10 +157,10 @@ class DicomFile:
         try:
             data = self._fragments(stream, index)
         except Exception as error:  # pydicom raises many kinds
-            raise self._damaged(index, f"compressed data cut off or damaged ({type(error).__name__})") from error
+            raise self.damaged(index, f"compressed data cut off or damaged ({type(error).__name__})") from error
         why = check_codestream(data, self)
         if why:
-            raise self._damaged(index, why)
+            raise self.damaged(index, why)
         return data
 
     def _fragments(self, stream: BinaryIO, index: int) -> bytes:
@@ -175,7 +175,8 @@ class DicomFile:
             extended = tables if all(isinstance(table, bytes) and table for table in tables) else None
             return bytes(get_frame(stream, index, extended_offsets=extended, number_of_frames=self.frames))
 
-    def _damaged(self, index: int, got: str) -> ImageError:
+    def damaged(self, index: int, got: str) -> ImageError:
+        """The error of a frame that cannot be read."""
         which = f"frame {index} must" if self.frames > 1 else "must"
         fix = "Check the file with another viewer, or export it again"
         return ImageError(self.path, f"{which} be a readable DICOM image", got=got, fix=fix)
@@ -236,29 +237,49 @@ def value_of(header: Any, keyword: str) -> Any:
         return None
 
 
+def read_header(path: Path) -> Any:
+    """All before the pixel data, of any kind of object: with or without preamble, deflated too.
+
+    Raises:
+        ImageError: when it is damaged.
+    """
+    with quiet(), _explained(path), _Bounded(path) as stream:
+        return _header(path, stream)[0]
+
+
 def _read(path: Path) -> tuple[Any, str, int, int | None, bytes | None]:
     """Header, transfer syntax, start and length of the pixel data, and the data itself of a deflated file."""
-    import pydicom
+    with _explained(path), _Bounded(path) as stream:
+        header, source, inflated = _header(path, stream)
+        meta = getattr(header, "file_meta", None) or {}
+        syntax = str(value_of(meta, "TransferSyntaxUID") or "")
+        if not syntax:
+            syntax = IMPLICIT if header.is_implicit_VR else EXPLICIT if header.is_little_endian else BIG_ENDIAN
+        _check_syntax(path, syntax)
+        start, length = _pixel_data(source, syntax)
+        return header, syntax, start, length, inflated
 
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with _Bounded(path) as stream:
-            bare = stream.read(132)[128:] != b"DICM"
-            stream.seek(0)
-            source, inflated = _inflated(path, stream)
-            header = pydicom.dcmread(source, stop_before_pixels=True, force=bare or inflated is not None)
-            meta = getattr(header, "file_meta", None) or {}
-            syntax = str(value_of(meta, "TransferSyntaxUID") or "")
-            if not syntax:
-                syntax = IMPLICIT if header.is_implicit_VR else EXPLICIT if header.is_little_endian else BIG_ENDIAN
-            _check_syntax(path, syntax)
-            start, length = _pixel_data(source, syntax)
-            return header, syntax, start, length, inflated
+        yield
     except ImageError:
         raise
     except Exception as error:  # pydicom raises many kinds, whose texts may quote what they read
         fix = "Check the file with another viewer, or export it again"
         got = f"a damaged header ({type(error).__name__})"
         raise ImageError(path, "must be a readable DICOM image", got=got, fix=fix) from error
+
+
+def _header(path: Path, stream: BinaryIO) -> tuple[Any, BinaryIO, bytes | None]:
+    """The header, what it was read from, up to the pixel data, and the data set of a deflated file."""
+    import pydicom
+
+    bare = stream.read(132)[128:] != b"DICM"
+    stream.seek(0)
+    source, inflated = _inflated(path, stream)
+    return pydicom.dcmread(source, stop_before_pixels=True, force=bare or inflated is not None), source, inflated
 
 
 def _check_syntax(path: Path, syntax: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.data.calibration import Calibration, calibration_of
+from monai_lesion.data.codestreams import endings, has_end
 from monai_lesion.data.dicom_files import (
     EXPLICIT,
     GREY,
@@ -113,7 +114,8 @@ def _pixels(file: DicomFile, frame: int) -> NDArray[np.uint8]:
     data = file.frame(frame)
     try:
         with quiet():
-            return _rgb(file, _decode(file, data))
+            native = file.syntax in (*NATIVE, RLE)
+            return _rgb(file, _decode(file, data) if native or has_end(data) else _unended(file, data, frame))
     except ImageError:
         raise
     except Exception as error:  # pydicom and its decoders raise many kinds; each means the same to the user
@@ -127,6 +129,8 @@ def _decode(file: DicomFile, data: bytes) -> NDArray[Any]:
     partial = file.photometric == "YBR_PARTIAL_422"
     image = _single(file, data, "YBR_FULL_422" if partial else file.photometric)
     plugin = "" if file.syntax in (*NATIVE, RLE) else _plugin(file)
+    if plugin == "gdcm":
+        _check_depth(file)
     try:
         from pydicom.pixels import pixel_array
     except ImportError:  # pydicom 2 leaves YBR as it is
@@ -142,6 +146,19 @@ def _decode(file: DicomFile, data: bytes) -> NDArray[Any]:
     if array.shape[:2] != (file.rows, file.columns):
         raise ValueError(f"a picture of {array.shape[0]} x {array.shape[1]}")
     return _from_partial(array) if partial else array
+
+
+def _unended(file: DicomFile, data: bytes, frame: int) -> NDArray[Any]:
+    """The numbers of a JPEG frame without an end marker, if it is whole."""
+    try:
+        first, *others = [_decode(file, each) for each in endings(data)]
+        whole = all(np.array_equal(first, other) for other in others)
+    except Exception as error:  # what was cut off need not decode at all
+        raise file.damaged(frame, "compressed data cut off") from error
+    if not whole:
+        raise file.damaged(frame, "compressed data cut off")
+    _warn_once(f"{file.path}: the compressed data has no end marker; the picture is whole")
+    return first
 
 
 def _single(file: DicomFile, data: bytes, photometric: str) -> Any:
@@ -184,6 +201,16 @@ def _plugin(file: DicomFile) -> str:
             return name
     fix = "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
     raise ImageError(file.path, "must have a decoder for its transfer syntax", got="none installed", fix=fix)
+
+
+def _check_depth(file: DicomFile) -> None:
+    """Refuse the depths that gdcm gets wrong without an error; pydicom 3 does so itself, pydicom 2 does not."""
+    stored = int(value_of(file.header, "BitsStored") or file.bits)
+    if file.syntax == JPEG[1] and stored != 8:
+        raise ValueError(f"lossy JPEG with {stored}-bit precision, which gdcm does not decode")
+    signed = bool(value_of(file.header, "PixelRepresentation"))
+    if file.syntax in JPEG_LS and (stored in (6, 7) or (signed and stored < 8)):
+        raise ValueError(f"JPEG-LS with {stored}-bit precision, which gdcm does not decode")
 
 
 def _from_partial(ybr: NDArray[Any]) -> NDArray[np.uint8]:

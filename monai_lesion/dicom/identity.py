@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MANUFACTURER = "monai_lesion"
 NOTICE = "Research use only; not a medical device"
-SERIES_OFFSETS = {"SEG": 1, "SR": 2, "SC": 3}
+SERIES_OFFSETS = {"SEG": 1, "SR": 2, "SC": 3, "LABELMAP": 4}
 
 # What DICOM requires of the Patient and General Study modules (PS3.3, C.7.1.1 and C.7.2.1), and nothing more.
 IDENTITY = (

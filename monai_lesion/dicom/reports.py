@@ -17,6 +17,8 @@ from monai_lesion.measurements import Measurements, Quantity
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+
 # A pixel is no unit: UCUM has only a note in braces for it, and a note takes no power. So an area counts pixels.
 UNITS = {
     "mm": ("mm", "mm"),
@@ -27,27 +29,37 @@ UNITS = {
 
 
 def measurement_report(
-    source: Dataset | str | Path, measurements: Measurements, algorithm: Algorithm, *, frame: int | None = None
+    source: Dataset | str | Path,
+    measurements: Measurements,
+    algorithm: Algorithm,
+    *,
+    frame: int | None = None,
+    segmentation: Dataset | None = None,
 ) -> Dataset:
     """Make a Comprehensive SR of one frame's measurements by template 1500.
 
     One measurement group holds long and short axis, each with the line it was measured along; a second, planar one the
-    area and the contour. Both carry one tracking identifier, which is that of the SEG. Sizes are in millimetres where
-    the picture is calibrated, else in pixels. The report is complete, preliminary and verified by nobody.
+    area and the contour; a third, with ``segmentation``, names the segment of the SEG, for a planar group may have a
+    contour or a segment, not both. All carry one tracking identifier, which is that of the SEG. Sizes are in
+    millimetres where the picture is calibrated, else in pixels. The report is complete, preliminary and verified by
+    nobody.
 
     Args:
         source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
         measurements: as :func:`monai_lesion.measurements.measure` gives them of the frame's mask.
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.
+        segmentation: the SEG of the same mask, as :func:`monai_lesion.dicom.segmentation` makes it, to refer to; None
+            where there is none. A Label Map Segmentation is listed as evidence, but no group refers to it: dcmtk 3.6.7
+            refuses the whole report of a class that it does not know.
 
     Raises:
         InputError: when the contour lies outside the source, the frame is missing or none, the source is no such image
-            or lacks an identifier, or highdicom is absent.
+            or lacks an identifier, the SEG is of another picture, or highdicom is absent.
 
     Source:
         DICOM PS3.16, TID 1500, 1501, 1410 and 4019; PS3.3, C.18.6: column and row, (0.5, 0.5) at the first pixel's
-        centre.
+        centre; C.17.2.3: what a report refers to is among its evidence.
     """
     require_highdicom()
     from highdicom import sr
@@ -86,6 +98,12 @@ def measurement_report(
         measurements=[_measurement(codes.SCT.Area, measurements.area)],
         **common,
     )
+    groups, evidence = [axes_group, region_group], [stand_in(origin)]
+    if segmentation is not None:
+        segment = _segment(segmentation, origin)
+        if segmentation.SOPClassUID == SEGMENTATION:
+            groups.append(sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common))
+        evidence.append(segmentation)
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=stable_uid("device", algorithm.key),
         name=MANUFACTURER,
@@ -96,10 +114,10 @@ def measurement_report(
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device)),
         procedure_reported=codes.SCT.DiagnosticUltrasonography,
-        imaging_measurements=[axes_group, region_group],
+        imaging_measurements=groups,
     )
     dataset = sr.ComprehensiveSR(
-        evidence=[stand_in(origin)],
+        evidence=evidence,
         content=report[0],
         is_complete=True,
         series_description="Lesion measurements, research use only",
@@ -114,6 +132,28 @@ def _measurement(name: Any, size: Quantity, *lines: Any) -> Any:
     code, meaning = UNITS[size.unit]
     unit = sr.CodedConcept(code, "UCUM", meaning)
     return sr.Measurement(name, round(size.value, 4), unit, referenced_coordinates=lines or None)
+
+
+def _segment(segmentation: Dataset, source: SourceFrame) -> Any:
+    """The one segment of the SEG, which must be of the source's frame."""
+    from highdicom import sr
+
+    images = segmentation.get("SourceImageSequence") or ()
+    made_of = [(item.ReferencedSOPInstanceUID, item.get("ReferencedFrameNumber")) for item in images]
+    if made_of != [(source.header.SOPInstanceUID, source.frame_number)]:
+        rule = f"must be made of {source.name}" + ("" if source.frame is None else f", frame {source.frame}")
+        raise InputError("segmentation", rule, got="that of another picture")
+    number = source.frame_number
+    image = sr.SourceImageForSegmentation(
+        SINGLE_FRAME_ULTRASOUND if number is None else MULTI_FRAME_ULTRASOUND,
+        str(source.header.SOPInstanceUID),
+        None if number is None else [number],
+    )
+    uids = str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID)
+    reference = sr.ReferencedSegmentationFrame(*uids, frame_number=1, segment_number=1, source_image=image)
+    # A reference names frames or segments, not both (PS3.3, 10.8); of the one frame the segment is what counts.
+    del reference[0].ReferencedSOPSequence[0].ReferencedFrameNumber
+    return reference
 
 
 def _comments(measurements: Measurements) -> list[Any]:

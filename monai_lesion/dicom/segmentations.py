@@ -92,7 +92,7 @@ def segmentation(
         content_description="Lesion" if pixels.any() else "No lesion found",
         series_description="Lesion segmentation, research use only",
         omit_empty_frames=False,
-        **creation(origin, algorithm, "SEG"),
+        **creation(origin, algorithm, "SEG" if kind == "binary" else "LABELMAP"),
     )
     dataset.PatientOrientation = None  # type 2C, and an ultrasound has none; dciodvfy asks for it
     _organise(dataset, origin)

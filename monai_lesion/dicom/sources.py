@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_lesion.data.dicom_files import SOP_CLASSES
+from monai_lesion.data.dicom_files import SOP_CLASSES, read_header
 from monai_lesion.errors import ImageError, InputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def open_source(source: Dataset | str | Path, frame: int | None = None) -> Sourc
     from pydicom import Dataset
 
     header = source if isinstance(source, Dataset) else _read(Path(source))
-    name = str(getattr(header, "filename", None) or "source")
+    name = str(getattr(header, "filename", None) or "source") if header is source else str(source)
     for keyword in IDENTIFIERS:
         if not value_of(header, keyword):
             _missing(name, keyword)
@@ -118,12 +118,15 @@ def open_source(source: Dataset | str | Path, frame: int | None = None) -> Sourc
 
 
 def _read(file: Path) -> Dataset:
-    import pydicom
+    """The header, as the readers of pictures read it."""
+    from monai_lesion.data.dicom_images import is_dicom
 
-    try:
-        return pydicom.dcmread(file, stop_before_pixels=True)
-    except Exception as error:  # pydicom raises many kinds; each means the same to the user
-        raise ImageError(file, "must be a readable DICOM image", got=type(error).__name__) from error
+    if not file.is_file():
+        raise ImageError(file, "must be an existing file", got="nothing there")
+    if not is_dicom(file):
+        raise ImageError(file, "must be a readable DICOM image", got="another kind of file")
+    header: Dataset = read_header(file)
+    return header
 
 
 def _missing(name: str, keyword: str) -> None:

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from monai_lesion.errors import InputError
-from monai_lesion.segmenter_options import BUNDLE, Bundle, Crop, Device, Published, Settings, Weights, open_segmenter
+from monai_lesion.segmenter_options import (
+    BUNDLE,
+    Bundle,
+    Crop,
+    Device,
+    Precision,
+    Published,
+    RuntimeName,
+    SegKind,
+    SegType,
+    Settings,
+    Weights,
+    open_segmenter,
+)
 
 Frame = Annotated[int | None, typer.Option(help="Frame of cines, from 0; every frame.")]
 Radiomics = Annotated[Path | None, typer.Option(help="Folder for image, mask and table that PyRadiomics reads.")]
@@ -38,9 +51,12 @@ def dicomweb(
     weights: Weights = None,
     published: Published = None,
     device: Device = None,
+    runtime: RuntimeName = None,
+    precision: Precision = None,
     settings: Settings = None,
     crop: Crop = False,
     frame: Frame = None,
+    seg_type: SegKind = SegType.BINARY,
     radiomics: Radiomics = None,
     retries: Annotated[int, typer.Option(min=0, max=10, help="Of a request, after errors that may pass.")] = 4,
 ) -> None:
@@ -53,9 +69,18 @@ def dicomweb(
     known = find_credentials(credentials, ca_file=ca_file, client_cert=client_cert, client_key=client_key)
     archive = Archive(url, known, retries=retries)
     segmenter = open_segmenter(
-        bundle, weights=weights, published=published, device=device, settings=settings, crop=crop
+        bundle,
+        weights=weights,
+        published=published,
+        device=device,
+        settings=settings,
+        crop=crop,
+        runtime=runtime,
+        precision=precision,
     )
-    outcome = segment_study(archive, study, series, segmenter=segmenter, frame=frame, radiomics=radiomics)
+    outcome = segment_study(
+        archive, study, series, segmenter=segmenter, frame=frame, radiomics=radiomics, seg_type=seg_type.value
+    )
     typer.echo(str(outcome))
     if outcome.failures:
         listed = "\n  ".join(outcome.failures.values())
@@ -73,9 +98,12 @@ def listen(
     weights: Weights = None,
     published: Published = None,
     device: Device = None,
+    runtime: RuntimeName = None,
+    precision: Precision = None,
     settings: Settings = None,
     crop: Crop = False,
     frame: Frame = None,
+    seg_type: SegKind = SegType.BINARY,
     radiomics: Radiomics = None,
 ) -> None:
     """Receive images (C-STORE), segment them when the connection closes, send SEG, SR and SC on. Ctrl-C ends it."""
@@ -91,7 +119,14 @@ def listen(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     segmenter = open_segmenter(
-        bundle, weights=weights, published=published, device=device, settings=settings, crop=crop
+        bundle,
+        weights=weights,
+        published=published,
+        device=device,
+        settings=settings,
+        crop=crop,
+        runtime=runtime,
+        precision=precision,
     )
     with Listener(
         queue,
@@ -103,6 +138,7 @@ def listen(
         host=host,
         frame=frame,
         radiomics=radiomics,
+        seg_type=seg_type.value,
     ):
         typer.echo(f"{aet} listens on {host or 'all addresses'}, port {port}; results go to {receiver}", err=True)
         stopped.wait()

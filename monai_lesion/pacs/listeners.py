@@ -6,6 +6,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Listener:
         host: address to listen on; empty for all.
         frame: of cines, from 0; None for every frame.
         radiomics: folder of images, masks and table for PyRadiomics; None for none.
+        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
         pause: seconds before what the receiver did not take is sent again, doubled up to five minutes.
 
     Raises:
@@ -63,13 +65,15 @@ class Listener:
         host: str = "",
         frame: int | None = None,
         radiomics: str | Path | None = None,
+        seg_type: str = "binary",
         pause: float = FIRST_PAUSE,
     ) -> None:
         if not peers:
             raise InputError("peers", "must name the AE titles that may send", got="none", fix="Use --from TITLE")
         self.title, self.to, self.queue = checked_title(title), to, Queue(folder)
-        self._segmenter, self._frame, self._first_pause = segmenter, frame, pause
-        self._radiomics = None if radiomics is None else Path(radiomics)
+        exports = None if radiomics is None else Path(radiomics)
+        self._make = partial(make_objects, segmenter, frame=frame, radiomics=exports, seg_type=seg_type)
+        self._first_pause = pause
         self._jobs: dict[int, str] = {}
         self._wake, self._stop = threading.Event(), threading.Event()
         try:
@@ -167,10 +171,7 @@ class Listener:
             logger.info("%s: %s, left out", image.stem, reason)
         else:
             with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.queue.folder) as folder:
-                made = make_objects(
-                    self._segmenter, image, header, Path(folder), frame=self._frame, radiomics=self._radiomics
-                )
-                for files in made:
+                for files in self._make(image, header, Path(folder)):
                     for file in files:
                         uid = str(pydicom.dcmread(file, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
                         self.queue.offer(uid, file)

@@ -52,6 +52,7 @@ def make_objects(
     *,
     frame: int | None = None,
     radiomics: Path | None = None,
+    seg_type: str = "binary",
 ) -> Iterator[list[Path]]:
     """Segment an image, frame by frame, and write SEG, SR and SC of each.
 
@@ -62,6 +63,7 @@ def make_objects(
         folder: where the objects go.
         frame: of a cine, from 0; None for every one.
         radiomics: folder of image, mask and table for PyRadiomics; None for none.
+        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
 
     Yields:
         The objects of one frame.
@@ -81,7 +83,7 @@ def make_objects(
             from monai_lesion.pacs.radiomics import export_radiomics
 
             export_radiomics(result, radiomics, name=_file_name(header, number))
-        yield result.save(folder, FORMATS, name=name)
+        yield result.save(folder, FORMATS, name=name, seg_type=seg_type)
 
 
 def _file_name(header: Dataset, frame: int | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
 
 if TYPE_CHECKING:
     from monai_lesion.results import Segmentation
@@ -54,7 +54,6 @@ def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str)
         logger.info("%s: no lesion, nothing to export", name)
         return []
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     if result.spacing is None:
         logger.warning("%s: no pixel spacing, so that sizes are in pixels", name)
     grey = np.asarray(Image.fromarray(result.image.pixels).convert("L"))
@@ -69,12 +68,8 @@ def _write(array: NDArray[Any], affine: NDArray[np.float64], file: Path) -> None
 
     image = nibabel.Nifti1Image(array.astype(np.uint8).T[..., None].copy(), affine)  # (W, H, 1)
     image.header.set_xyzt_units("mm")
-    partial = file.with_name(f".partial-{os.getpid()}-{file.name}")
-    try:
+    with replacing(file) as partial:
         nibabel.save(image, partial)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _append(table: Path, line: list[str]) -> Path:
@@ -87,8 +82,6 @@ def _append(table: Path, line: list[str]) -> Path:
             raise InputError(table, f"must have the columns {', '.join(COLUMNS)}", got=lines[0] if lines else "none")
         if line in lines:
             return table
-    partial = table.with_name(f".partial-{os.getpid()}-{table.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([*lines, line])
-    os.replace(partial, table)
     return table

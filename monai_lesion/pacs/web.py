@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from monai_lesion.data.dicom_files import SOP_CLASSES
@@ -48,6 +50,7 @@ def segment_study(
     segmenter: Segmenter,
     frame: int | None = None,
     radiomics: str | Path | None = None,
+    seg_type: str = "binary",
     progress: bool = True,
 ) -> Outcome:
     """Fetch the images of a study one at a time, segment each, and store its SEG, SR and SC beside it.
@@ -63,6 +66,7 @@ def segment_study(
         segmenter: as :class:`monai_lesion.LesionSegmenter`.
         frame: of cines, from 0; None for every frame.
         radiomics: folder of images, masks and table for PyRadiomics; None for none.
+        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
         progress: whether to show a bar with the time left.
 
     Returns:
@@ -79,7 +83,7 @@ def segment_study(
     from tqdm import tqdm
 
     for name, uid in (("study", study), ("series", series)):
-        if uid is not None and not (len(uid) <= 64 and all(part.isdigit() for part in uid.split("."))):
+        if uid is not None and not _is_uid(uid):
             raise InputError(name, "must be a UID: digits and dots, 64 at most", got=uid)
     outcome = Outcome()
     kept = archive.instances(study)
@@ -92,14 +96,15 @@ def segment_study(
     outcome.skipped = len(chosen) - len(sources)
     known = {each.uid for each in kept}
     exports = None if radiomics is None else Path(radiomics)
+    make = partial(make_objects, segmenter, frame=frame, radiomics=exports, seg_type=seg_type)
     for instance in tqdm(sources, desc="segmenting", unit="image", disable=not progress):
         with tempfile.TemporaryDirectory(prefix="monai_lesion-") as folder:
             try:
-                _one(archive, study, instance, segmenter, Path(folder), frame, exports, known, outcome)
+                _one(archive, study, instance, make, Path(folder), known, outcome)
             except ArchiveClosedError as error:
                 raise ArchiveClosedError(f"{error}\nUntil then: {outcome}") from error
             except Exception as error:  # whatever is wrong with one image, the others go on
-                reason = failure(error, Path(folder) / "source.dcm", instance.uid)
+                reason = failure(error, _fetched(Path(folder), instance), instance.uid)
                 outcome.failures[instance.uid] = reason
                 logger.error("%s", reason)
     return outcome
@@ -109,21 +114,19 @@ def _one(
     archive: Archive,
     study: str,
     instance: Instance,
-    segmenter: Segmenter,
+    make: Callable[..., Iterator[list[Path]]],
     folder: Path,
-    frame: int | None,
-    radiomics: Path | None,
     known: set[str],
     outcome: Outcome,
 ) -> None:
     import pydicom
 
-    file = folder / "source.dcm"
+    file = _fetched(folder, instance)
     header = archive.fetch(study, instance, file)
     if why_not(header) is not None:
         outcome.skipped += 1
         return
-    for files in make_objects(segmenter, file, header, folder, frame=frame, radiomics=radiomics):
+    for files in make(file, header, folder):
         uids = [str(pydicom.dcmread(each, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for each in files]
         new = [each for each, uid in zip(files, uids, strict=True) if uid not in known]
         if new:
@@ -134,3 +137,12 @@ def _one(
         for each in files:
             each.unlink()
     outcome.segmented += 1
+
+
+def _fetched(folder: Path, instance: Instance) -> Path:
+    """Where an image lies for the moment: under its identifier, which warnings of it then name."""
+    return folder / f"{instance.uid if _is_uid(instance.uid) else 'source'}.dcm"
+
+
+def _is_uid(text: str) -> bool:
+    return len(text) <= 64 and all(part.isdigit() for part in text.split("."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import zlib
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.uid import UID
 
+from monai_lesion.data.codestreams import endings
 from monai_lesion.data.dicom_files import MAX_PIXELS, SOP_CLASSES
 from monai_lesion.data.readers import image_size, is_dicom, read_image
 from monai_lesion.errors import ImageError
@@ -282,6 +285,69 @@ CODED = {
 def test_compressed_data_that_contradicts_the_header_never_reaches_a_decoder(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=CODED[kind]):
         read_image(coded_picture(tmp_path / "bad.dcm", kind))
+
+
+def pillow_jpeg(colour: bool = True, **options: Any) -> bytes:
+    picture = Image.fromarray(colours() if colour else greys())
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=95, **options)
+    return stream.getvalue()
+
+
+def without_end(kind: str, folder: Path) -> tuple[bytes, str, str]:
+    """Compressed data up to its end marker, its transfer syntax and photometric interpretation."""
+    if kind in ("colour", "progressive", "restart", "grey"):
+        options = {"progressive": {"progressive": True}, "restart": {"restart_marker_blocks": 1}}.get(kind, {})
+        data, syntax = pillow_jpeg(kind != "grey", **options), JPEG_BASELINE
+        photometric = "MONOCHROME2" if kind == "grey" else "YBR_FULL_422"
+    else:
+        from pydicom.encaps import generate_frames
+
+        syntax = {"lossless": JPEG_LOSSLESS, "JPEG-LS": JPEG_LS, "JPEG 2000": J2K_LOSSLESS}[kind]
+        dataset = pydicom.dcmread(coded(plain(folder / "plain", "RGB"), folder / "coded", syntax))
+        data, photometric = next(generate_frames(dataset.PixelData, number_of_frames=1)), "RGB"
+    return data[: data.rindex(b"\xff\xd9")], syntax, photometric
+
+
+def written(path: Path, data: bytes, syntax: str, photometric: str) -> Path:
+    from pydicom.encaps import encapsulate
+
+    return write_dicom(path, encapsulate([data]), photometric, syntax=syntax)
+
+
+@pydicom_3
+@pytest.mark.parametrize("kind", ["colour", "grey", "lossless"])
+def test_whole_jpeg_without_its_end_marker_is_read_with_a_warning(kind: str, tmp_path: Path, caplog: Any) -> None:
+    data, *rest = without_end(kind, tmp_path)
+    expected = read_image(written(tmp_path / "whole.dcm", data + b"\xff\xd9", *rest)).pixels
+    assert "end marker" not in caplog.text
+    np.testing.assert_array_equal(read_image(written(tmp_path / "open.dcm", data, *rest)).pixels, expected)
+    assert "open.dcm: the compressed data has no end marker; the picture is whole" in caplog.text
+
+
+@pydicom_3
+@pytest.mark.parametrize("kind", ["colour", "grey", "lossless"])
+@pytest.mark.parametrize("zeros", [0, 40], ids=["", "zeros follow"])
+@pytest.mark.parametrize("missing", [2, 3, 7, 30, 101])
+def test_jpeg_that_was_cut_off_is_still_refused(kind: str, missing: int, zeros: int, tmp_path: Path) -> None:
+    data, *rest = without_end(kind, tmp_path)
+    with pytest.raises(ImageError, match=r"cut\.dcm: must be a readable DICOM image, got compressed data cut off"):
+        read_image(written(tmp_path / "cut.dcm", data[:-missing] + b"\0" * zeros, *rest))
+
+
+@pydicom_3
+@pytest.mark.parametrize("kind", ["progressive", "restart", "JPEG-LS", "JPEG 2000"])
+def test_data_whose_end_alone_tells_that_it_is_whole_needs_it(kind: str, tmp_path: Path) -> None:
+    data, *rest = without_end(kind, tmp_path)
+    assert read_image(written(tmp_path / "whole.dcm", data + b"\xff\xd9", *rest)).pixels.shape == (ROWS, COLUMNS, 3)
+    with pytest.raises(ImageError, match="got compressed data cut off"):
+        read_image(written(tmp_path / "open.dcm", data, *rest))
+
+
+def test_scan_that_is_still_to_come_is_missed() -> None:
+    frame = "ffd8 ffc0 0011 08 0014 001e 03 011100 021100 031100"
+    scans = [f"ffda 0008 01 0{number} 00 00 3f 00 7fff00" for number in (1, 2, 3)]
+    assert [len(endings(bytes.fromhex(frame + "".join(scans[:count])))) for count in range(4)] == [0, 0, 0, 3]
 
 
 def test_burned_in_text_is_warned_of_once_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

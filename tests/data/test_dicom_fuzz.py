@@ -13,6 +13,7 @@ import pytest
 from monai_lesion.data.images import frame_count, read_image
 from monai_lesion.data.phantom_dicom import write_dicom as write_view
 from monai_lesion.data.phantom_images import simulate_case
+from monai_lesion.data.regions import region_of_interest
 from monai_lesion.errors import ImageError
 from tests.data import write_dicom
 from tests.data.test_dicom_files import deflated, plain
@@ -69,9 +70,14 @@ def outcome(file: Path) -> np.ndarray | None:
     """The last frame, or nothing after our own error; any other goes through."""
     try:
         frames = frame_count(file)
-        pixels = read_image(file, frame=frames - 1 if frames > 1 else None).pixels
+        image = read_image(file, frame=frames - 1 if frames > 1 else None)
     except ImageError:
         return None
+    pixels = image.pixels
+    region = region_of_interest(image.calibration.regions)
+    if region is not None:
+        assert pixels[region.slices].shape[:2] == region.shape
+    image.calibration.of(np.ones(pixels.shape[:2], np.uint8))
     assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
     return pixels
 
@@ -96,6 +102,38 @@ def test_damaged_files_give_a_picture_or_our_own_error(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert pictures + refused >= 500
     assert min(pictures, refused) > 100  # the damage is neither always nor never noticed
+
+
+@pytest.mark.slow
+def test_damaged_regions_are_cropped_to_or_left_alone(tmp_path: Path) -> None:
+    """Bytes of the Sequence of Ultrasound Regions changed, and the network shown what is left of it."""
+    from tests.pacs import bright_segmenter
+
+    content, chance, segmenter = examples(tmp_path)[-2], random.Random(11), bright_segmenter()
+    segmenter.crop = True
+    start, end = (content.index(tag) for tag in (b"\x18\x00\x11\x60", b"\xe0\x7f\x10\x00"))
+    file, refused, cropped, whole = tmp_path / "damaged.dcm", 0, 0, 0
+    for _ in range(150):
+        data = bytearray(content)
+        for _ in range(chance.randrange(1, 5)):
+            data[chance.randrange(start, end)] = chance.choice([0, 1, 2, 0x10, 0x7F, 0x80, 0xFF, chance.randrange(256)])
+        file.write_bytes(data)
+        try:
+            found = segmenter(file)
+        except ImageError:
+            refused += 1
+            continue
+        assert found.mask.shape == found.image.pixels.shape[:2]
+        _ = found.measurements, found.to_dict()
+        if found.region is None:
+            whole += 1
+        else:
+            cropped += 1
+            outside = np.ones(found.mask.shape, bool)
+            outside[found.region.slices] = False
+            assert outside.sum() == found.mask.size - found.region.shape[0] * found.region.shape[1]
+            assert not found.mask[outside].any()
+    assert min(cropped, whole) > 10, (refused, cropped, whole)
 
 
 @pytest.mark.parametrize("length", [0, 1, 131, 132, 133, 140, 200, 300])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -118,6 +119,70 @@ def test_dciodvfy_finds_no_fault(tmp_path, changes, frame, spacing):
     report = measurement_report(file, measure(ellipse_mask(), spacing), ALGORITHM, frame=frame)
     kind, faults = verdict(write(report, tmp_path / "sr.dcm"))
     assert (kind, faults - TAKES_RETIRED_CINES_FOR_SINGLE_IMAGES) == ("ComprehensiveSR", set())
+
+
+def evidence(sequence):
+    return {
+        (series.SeriesInstanceUID, each.ReferencedSOPInstanceUID)
+        for study in sequence
+        for series in study.ReferencedSeriesSequence
+        for each in series.ReferencedSOPSequence
+    }
+
+
+def clean(report, file):
+    """Whether dciodvfy and dcmtk, where installed, have nothing against it."""
+    written = write(report, file)
+    if shutil.which("dciodvfy"):
+        kind, faults = verdict(written)
+        assert (kind, faults - TAKES_RETIRED_CINES_FOR_SINGLE_IMAGES) == ("ComprehensiveSR", set())
+    if shutil.which("dsrdump"):
+        dump = subprocess.run(["dsrdump", str(written)], capture_output=True, text=True, check=True)
+        assert dump.stderr == ""
+    return True
+
+
+@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+def test_segment_of_the_same_run_is_referred_to(tmp_path, changes, frame):
+    file = make_source(tmp_path, **changes)
+    original, seg = pydicom.dcmread(file), segmentation(file, ellipse_mask(), ALGORITHM, frame=frame)
+    measured = measure(ellipse_mask(), SPACING)
+    report = measurement_report(file, measured, ALGORITHM, frame=frame, segmentation=seg)
+    assert clean(report, tmp_path / "sr.dcm")
+    content = hd.sr.srread(tmp_path / "sr.dcm").content
+    contour, segment = content.get_planar_roi_measurement_groups()
+    assert contour.reference_type == codes.DCM.ImageRegion
+    assert segment.reference_type == codes.DCM.ReferencedSegmentationFrame
+    assert contour.tracking_uid == segment.tracking_uid == seg.SegmentSequence[0].TrackingUID
+    image, source = (item.ReferencedSOPSequence[0] for item in segment.referenced_segmentation_frame)
+    assert (image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID) == (seg.SOPClassUID, seg.SOPInstanceUID)
+    assert (image.ReferencedSegmentNumber, "ReferencedFrameNumber" in image) == (1, False)
+    assert source.ReferencedSOPClassUID == original.SOPClassUID
+    assert source.ReferencedSOPInstanceUID == original.SOPInstanceUID
+    assert source.get("ReferencedFrameNumber") == (None if frame is None else frame + 1)
+    listed = {(each.SeriesInstanceUID, each.SOPInstanceUID) for each in (original, seg)}
+    assert evidence(report.CurrentRequestedProcedureEvidenceSequence) == listed
+
+
+def test_label_map_is_evidence_that_no_group_refers_to(tmp_path):
+    file = make_source(tmp_path)
+    seg = segmentation(file, ellipse_mask(), ALGORITHM, kind="labelmap")
+    report = measurement_report(file, measure(ellipse_mask(), SPACING), ALGORITHM, segmentation=seg)
+    assert clean(report, tmp_path / "sr.dcm")
+    (contour,) = hd.sr.srread(tmp_path / "sr.dcm").content.get_planar_roi_measurement_groups()
+    assert contour.tracking_uid == seg.SegmentSequence[-1].TrackingUID
+    listed = {(each.SeriesInstanceUID, each.SOPInstanceUID) for each in (pydicom.dcmread(file), seg)}
+    assert evidence(report.CurrentRequestedProcedureEvidenceSequence) == listed
+
+
+def test_refuses_a_segmentation_of_another_picture(tmp_path):
+    cine = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=2)
+    seg, measured = segmentation(cine, ellipse_mask(), ALGORITHM, frame=0), measure(ellipse_mask(), SPACING)
+    with pytest.raises(InputError, match=r"segmentation: must be made of .*source.dcm, frame 1, got that of another"):
+        measurement_report(cine, measured, ALGORITHM, frame=1, segmentation=seg)
+    other = make_source(tmp_path, SOPInstanceUID="1.2.3.99")
+    with pytest.raises(InputError, match=r"segmentation: must be made of .*source.dcm, got"):
+        measurement_report(other, measured, ALGORITHM, segmentation=seg)
 
 
 def test_highdicom_reads_the_groups(tmp_path, box):

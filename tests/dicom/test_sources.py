@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pydicom
 import pytest
 
+from monai_lesion.data.readers import read_image
+from monai_lesion.dicom import Algorithm, segmentation
 from monai_lesion.dicom.files import require_highdicom, write
 from monai_lesion.dicom.sources import open_source
 from monai_lesion.errors import ImageError, InputError
-from tests.dicom import CINE, SHAPE, make_source
+from tests.data.test_dicom_files import deflated
+from tests.dicom import CINE, SHAPE, WEIGHTS, encoded, make_source
+
+ALGORITHM = Algorithm("net", "0.1.0", WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +47,26 @@ def test_refuses(tmp_path, changes, frame, message):
 
 def test_refuses_a_file_that_is_no_dicom(tmp_path):
     (tmp_path / "text.dcm").write_text("no DICOM")
-    with pytest.raises(ImageError, match=r"text.dcm: must be a readable DICOM image, got InvalidDicomError"):
+    with pytest.raises(ImageError, match=r"text.dcm: must be a readable DICOM image, got another kind of file"):
         open_source(tmp_path / "text.dcm")
+    with pytest.raises(ImageError, match=r"none.dcm: must be an existing file, got nothing there"):
+        open_source(tmp_path / "none.dcm")
+
+
+@pytest.mark.parametrize("form", ["no preamble", "no preamble and no meta information", "deflated"])
+def test_what_the_readers_read_can_be_a_source(tmp_path, form):
+    """A mask found in a file of these forms can be written as SEG, SR and SC of that file."""
+    plain = make_source(tmp_path)
+    content, file = plain.read_bytes(), tmp_path / "other.dcm"
+    if form == "deflated":
+        deflated(file, content)
+    else:
+        size = 132 + 12 + int.from_bytes(content[140:144], "little")
+        file.write_bytes(content[132:] if form == "no preamble" else content[size:])
+    image, source = read_image(file), pydicom.dcmread(plain)
+    found = segmentation(file, np.ones(image.pixels.shape[:2]), ALGORITHM)
+    assert found.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert encoded(found) == encoded(segmentation(plain, np.ones(SHAPE), ALGORITHM))
 
 
 def test_damaged_numbers_count_as_absent(tmp_path):

@@ -14,9 +14,11 @@ import pydicom
 import torch
 
 from monai_lesion import LesionSegmenter
+from monai_lesion.networks import LighterUNet
 from monai_lesion.transforms import postprocessing, preprocessing
 from tests.dicom import SHAPE, ellipse_mask, make_source
 
+SMALL = ("--set", "network_def#group_size=1", "--set", "spatial_size=[32,32]", "--device", "cpu")
 NAME, PATIENT = "Planted^Petra", "PLANTED-4711"
 
 
@@ -36,8 +38,9 @@ def bright_segmenter(threshold: str = "0.5") -> LesionSegmenter:
 def planted(folder: Path, instance: int = 1, **changes: object) -> Path:
     """An ultrasound image of a patient whose name must turn up nowhere."""
     folder.mkdir(parents=True, exist_ok=True)
-    changes = {"SOPInstanceUID": f"1.2.826.0.1.3680043.8.498.{instance}", "InstanceNumber": instance, **changes}
-    file = make_source(folder, PatientName=NAME, PatientID=PATIENT, **changes)
+    uid = f"1.2.826.0.1.3680043.8.498.{instance}"
+    known = {"PatientName": NAME, "PatientID": PATIENT, "SOPInstanceUID": uid, "InstanceNumber": instance}
+    file = make_source(folder, **{**known, **changes})
     dataset = pydicom.dcmread(file)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     lesion = np.repeat(ellipse_mask()[..., None] * np.uint8(200), 3, axis=2).tobytes()
@@ -46,6 +49,15 @@ def planted(folder: Path, instance: int = 1, **changes: object) -> Path:
     dataset.save_as(final)
     file.unlink()
     return final
+
+
+def finds_everything(folder: Path) -> Path:
+    """Weights of a network of the bundle that takes all that it is shown for a lesion; see SMALL."""
+    state = LighterUNet(group_size=1).state_dict()
+    bias = [name for name in state if name.endswith("bias")][-1]
+    state[bias] += 50  # of the logit
+    torch.save({"model": state}, folder / "everything.pt")
+    return folder / "everything.pt"
 
 
 def names_nobody(text: str) -> bool:

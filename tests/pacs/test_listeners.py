@@ -40,7 +40,7 @@ class Copy:
     def __init__(self, file):
         self.dataset = pydicom.dcmread(file)
 
-    def save(self, folder, formats, *, name):
+    def save(self, folder, formats, *, name, seg_type):
         self.dataset.SOPClassUID = self.dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
         self.dataset.SOPInstanceUID += ".9"
         self.dataset.file_meta.MediaStorageSOPInstanceUID = self.dataset.SOPInstanceUID

@@ -1,6 +1,11 @@
+"""Image, mask and table, as ITK and, where it is installed, PyRadiomics read them."""
+
 from __future__ import annotations
 
 import csv
+import os
+import shutil
+import subprocess
 
 import nibabel
 import numpy as np
@@ -10,6 +15,9 @@ from monai_lesion.data.images import UltrasoundImage
 from monai_lesion.errors import InputError
 from monai_lesion.pacs.radiomics import export_radiomics
 from monai_lesion.results import Segmentation
+
+PYRADIOMICS = os.environ.get("MONAI_LESION_PYRADIOMICS") or shutil.which("pyradiomics")
+PARAMETERS = "featureClass: {shape2D: , firstorder: }\nsetting: {force2D: true}\n"
 
 
 def result(lesion=True, spacing=(0.2, 0.1)):
@@ -62,3 +70,21 @@ def test_table_of_others_is_left_alone(tmp_path):
     with pytest.raises(InputError, match="must have the columns Image, Mask"):
         export_radiomics(result(), tmp_path, name="a")
     assert (tmp_path / "radiomics.csv").read_text() == "ID,Image\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    PYRADIOMICS is None, reason="pyradiomics is not installed (name the program with MONAI_LESION_PYRADIOMICS)"
+)
+def test_pyradiomics_finds_our_area_from_another_folder(tmp_path):
+    *_, table = export_radiomics(result(), tmp_path / "out", name="1.2.3")
+    (tmp_path / "features.yaml").write_text(PARAMETERS)
+    features = tmp_path / "features.csv"
+    command = [PYRADIOMICS, table, "-o", features, "-f", "csv", "--param", tmp_path / "features.yaml"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd=tmp_path)
+    with features.open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    measured = result().measurements
+    assert float(line["original_shape2D_PixelSurface"]) == pytest.approx(measured.area.value, rel=1e-6)
+    assert float(line["original_shape2D_MaximumDiameter"]) == pytest.approx(measured.long_axis.value, abs=0.2)
+    assert float(line["original_firstorder_Mean"]) == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)

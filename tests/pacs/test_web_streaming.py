@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -54,7 +57,7 @@ class Copy:
     def __init__(self, file):
         self.dataset = pydicom.dcmread(file)
 
-    def save(self, folder, formats, *, name):
+    def save(self, folder, formats, *, name, seg_type):
         self.dataset.SOPInstanceUID += ".9"
         self.dataset.save_as(Path(folder) / f"{name}.dcm")
         return [Path(folder) / f"{name}.dcm"]
@@ -92,3 +95,35 @@ def test_archive_that_goes_away_ends_it_and_says_what_was_done(source):
         segment_study(archive, "1.2", segmenter=copying, progress=False)
     assert archive.fetched == 4
     assert "refused" in str(caught.value)
+
+
+CHILD = """
+import resource, sys
+from pathlib import Path
+from monai_lesion.pacs.web import segment_study
+from tests.pacs import bright_segmenter
+from tests.pacs.test_web_streaming import InMemory
+
+segmenter, peaks = bright_segmenter(), []
+
+def counting(file, *, frame=None):
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return segmenter(file, frame=frame)
+
+outcome = segment_study(InMemory(Path(sys.argv[1]), 40), "1.2", segmenter=counting, progress=False)
+print(outcome.stored, (peaks[-1] - peaks[10]) // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no count of memory")
+def test_long_study_takes_no_more_memory_than_its_first_images(source):
+    """With the real segmenter and the real writers; benchmarks/pacs.py does it with a real archive."""
+    pytest.importorskip("highdicom", reason="the writers need highdicom")
+    root, folder = Path(__file__).resolve().parents[2], Path(tempfile.gettempdir())
+    variables = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", CHILD, str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=root, env=variables)
+    stored, megabytes = map(int, done.stdout.split())
+    assert stored == 3 * 40, done.stderr
+    assert megabytes < 10
