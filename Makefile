@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit lint docs clean
+.PHONY: setup demo test test-oldest unit lint docs clean
 
 setup: .venv/ready
 
@@ -20,6 +20,17 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# The lowest versions that pyproject.toml allows; their wheels end with Python 3.11.
+.venv-oldest/ready: pyproject.toml constraints-oldest.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)) and "Python 3.10 or 3.11 is needed, got " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt torch
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy onnx onnxruntime pytest setuptools tensorboard
+	@touch $@
+
+test-oldest: .venv-oldest/ready
+	.venv-oldest/bin/python -m pytest -m 'not slow'
+
 unit: setup
 	$(BIN)/python -m pytest -m 'not slow'
 
@@ -32,4 +43,4 @@ docs: setup
 	$(BIN)/mkdocs build --strict --quiet
 
 clean:
-	rm -rf .venv build dist site *.egg-info
+	rm -rf .venv .venv-oldest build dist site *.egg-info
