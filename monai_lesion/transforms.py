@@ -33,6 +33,7 @@ from monai.transforms import (
     RandomizableTrait,
     RandomOrder,
     Resized,
+    Transform,
 )
 
 from monai_lesion.data.readers import MaskReader, UltrasoundReader
@@ -82,6 +83,19 @@ class Uprightd(MapTransform, InvertibleTransform):
         return turned
 
 
+class SameSized(Transform):
+    """Refuse a label of other rows or columns than its image: resized, it would be learnt askew."""
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> Mapping[Hashable, torch.Tensor]:
+        """Compare ``image`` and ``label``."""
+        size, found = (tuple(data[key].shape[1:]) for key in ("image", "label"))
+        if found != size:
+            file = getattr(data["label"], "meta", {}).get("filename_or_obj", "label")
+            rule = f"a label must have its image's {size[0]} x {size[1]} rows and columns"
+            raise InputError(file, rule, got=f"{found[0]} x {found[1]}")
+        return data
+
+
 class RoundToByted(MapTransform):
     """Round resized 0-255 pictures to unsigned 8-bit, so that a cache holds a quarter of the float bytes."""
 
@@ -128,7 +142,7 @@ def _loading(keys: Sequence[str]) -> list[Any]:
         for key in keys:
             steps.append(LoadImaged(key, reader=MaskReader if key == "label" else UltrasoundReader))
             steps.append(EnsureChannelFirstd(key, channel_dim="no_channel" if key == "label" else None))
-    return [*steps, Uprightd(keys)]
+    return [*steps, Uprightd(keys), *([SameSized()] if "label" in keys and "image" in keys else [])]
 
 
 def preprocessing(
@@ -137,34 +151,46 @@ def preprocessing(
     spatial_size: Sequence[int] = SPATIAL_SIZE,
     resize_label: bool = True,
     augment: bool = False,
+    calipers: float = 0.0,
 ) -> Compose:
     """From a file to the network's input.
 
     ::
 
-        -- load -- upright -- resize -- 8-bit -- (augment) -- / 255 --
+        -- load -- upright -- resize -- 8-bit -- (calipers) -- (augment) -- / 255 --
 
     Args:
         keys: ``("image",)`` or ``("image", "label")``.
         spatial_size: rows and columns of the network's input, in pixels.
         resize_label: whether the label is resized too; evaluation keeps it at the original size.
         augment: insert :func:`augmentation`; what stands before it is what ``CacheDataset`` keeps.
+        calipers: probability of taking a picture's electronic calipers away or putting them elsewhere, each half the
+            time; 0, the paper's recipe, leaves them. The cache then keeps a second picture, without calipers.
 
     Returns:
         A flat ``Compose`` that gives ``image`` float32 ``(3, rows, columns)`` in 0-1 and ``label`` uint8
         ``(1, rows, columns)``.
 
     Raises:
-        InputError: for a ``spatial_size`` below 16.
+        InputError: for a ``spatial_size`` below 16, or ``calipers`` that is no probability.
     """
+    if not 0 <= calipers <= 1:
+        raise InputError("calipers", "must be a probability from 0 to 1", got=calipers)
     if len(spatial_size) != 2 or min(spatial_size) < 16:
         raise InputError("spatial_size", "must be two numbers of at least 16 pixels", got=tuple(spatial_size))
     steps = _loading(keys)
     resized = [key for key in keys if key != "label" or resize_label]
+    if calipers:
+        from monai_lesion.calipers.augmentations import CLEAN, FindCalipersd, RandCalipersd
+
+        steps.append(FindCalipersd("image"))
+        resized.append(CLEAN)
     steps.append(Resized(resized, spatial_size=tuple(spatial_size), mode="bilinear", dtype=torch.float32))
     if "label" in resized:
         steps.append(AsDiscreted("label", threshold=0.5, dtype=torch.uint8))
-    steps.append(RoundToByted("image"))
+    steps.append(RoundToByted(["image", CLEAN] if calipers else "image"))
+    if calipers:
+        steps.append(RandCalipersd("image", prob=calipers))
     if augment:
         steps.extend(augmentation(keys, spatial_size=spatial_size).transforms)
         # An affine map gives float32, no map leaves bytes: a worker process cannot put both into one batch.

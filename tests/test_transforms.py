@@ -7,7 +7,7 @@ from monai.data import CacheDataset, MetaTensor
 from monai.transforms import Compose, OneOf, RandAffined, RandFlipd
 from PIL import Image
 
-from monai_lesion.errors import InputError
+from monai_lesion.errors import InputError, root_cause
 from monai_lesion.transforms import (
     DropChannelAxisd,
     RoundToByted,
@@ -53,6 +53,15 @@ def test_preprocessing_resizes_bilinearly_and_thresholds_the_mask_at_a_half(pair
     np.testing.assert_allclose(items["image"][0].numpy() * 255, expected.round().numpy(), atol=1e-3)
     soft = torch.nn.functional.interpolate(torch.tensor(mask / 255.0)[None, None], (16, 24), mode="bilinear")[0, 0]
     np.testing.assert_array_equal(items["label"][0].numpy(), (soft >= 0.5).numpy())
+
+
+def test_label_of_another_size_is_not_resized_to_fit(pair):
+    Image.fromarray(np.ones((COLUMNS, ROWS), np.uint8)).save(pair["label"])
+    with pytest.raises(RuntimeError) as caught:
+        preprocessing(("image", "label"), spatial_size=(16, 24))(pair)
+    message = r"label.png: a label must have its image's 40 x 60 rows and columns, got 60 x 40"
+    with pytest.raises(InputError, match=message):
+        raise root_cause(caught.value)
 
 
 def test_evaluation_keeps_the_label_at_its_own_size(pair):

@@ -97,6 +97,9 @@ class SimulatedView:
         long_axis: the two ends (row, column) of the longest diameter.
         short_axis: the two ends of the longest chord perpendicular to it.
         calipers: whether the axes are drawn in light blue.
+        caliper_ends: row and column of the crosses drawn: two on the long axis, two on the short one; the ends of the
+            axes, but for what a hand is off.
+        text: rows and columns (top, left, bottom, right) of the mark in a corner; None where none is drawn.
     """
 
     view: str
@@ -107,6 +110,8 @@ class SimulatedView:
     long_axis: tuple[Point, Point]
     short_axis: tuple[Point, Point]
     calipers: bool
+    caliper_ends: tuple[Point, ...] = ()
+    text: tuple[int, int, int, int] | None = None
 
     @property
     def long_axis_mm(self) -> float:
@@ -231,8 +236,8 @@ def _render(
     grey = _display(_envelope(rng, field, scanner, echo, loss), field, scanner, rng)
     pixels, calipers = np.repeat(grey[..., None], 3, axis=2), bool(rng.uniform() < CALIPER_SHARE)
     long_axis, short_axis = _axes(outline[:-1:2] + np.asarray(centre))
-    pixels = _annotate(rng, pixels, field, (long_axis, short_axis) if calipers else ())
-    return SimulatedView(view, pixels, mask, (spacing, spacing), centre, long_axis, short_axis, calipers)
+    pixels, drawn, text = _annotate(rng, pixels, field, (long_axis, short_axis) if calipers else ())
+    return SimulatedView(view, pixels, mask, (spacing, spacing), centre, long_axis, short_axis, calipers, drawn, text)
 
 
 def _envelope(rng: np.random.Generator, field: FieldOfView, scanner: Scanner, echo: Floats, loss: Floats) -> Floats:
@@ -295,14 +300,20 @@ def _annotate(
     pixels: NDArray[np.uint8],
     field: FieldOfView,
     axes: tuple[tuple[Point, Point], ...],
-) -> NDArray[np.uint8]:
-    """Burn in what a scanner does: a depth scale, a grey bar, a mark, and the calipers of the radiologist."""
+) -> tuple[NDArray[np.uint8], tuple[Point, ...], tuple[int, int, int, int] | None]:
+    """Burn in what a scanner does: a depth scale, a grey bar, a mark, and the calipers of the radiologist.
+
+    Returns:
+        The picture, the pixels at the centres of its crosses, and the box of its mark.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
     rows, columns = field.size
     tone = int(rng.integers(140, 230))
+    crosses: list[Point] = []
+    mark = None
     if rng.uniform() < 0.6:
         for number, depth in enumerate(np.arange(0, field.depth_mm, 5)):
             row = field.top + depth / field.spacing
@@ -314,13 +325,16 @@ def _annotate(
         text = f"{rng.choice(['B', 'F', 'G', 'DR'])} {rng.integers(10, 99)}  {rng.choice(['L', 'R', 'US', 'T'])}"
         corner = (16, rows - 14) if rng.uniform() < 0.5 else (columns - 80, 3)
         draw.text(corner, text, fill=(tone,) * 3, font=ImageFont.load_default())
+        left, top, right, bottom = (round(side) for side in draw.textbbox(corner, text, font=ImageFont.load_default()))
+        mark = (top, left, bottom, right)
     for ends in axes:
         points = np.asarray(ends) + rng.normal(0, 1.0, size=(2, 2))  # a hand is never exact
         for row, column in np.rint(points):
+            crosses.append((float(row), float(column)))
             draw.line([column - 5, row, column + 5, row], fill=CALIPER_COLOUR)
             draw.line([column, row - 5, column, row + 5], fill=CALIPER_COLOUR)
         length = float(np.hypot(*(points[1] - points[0])))
         for share in np.arange(8, length - 7, 5) / length:
             row, column = np.rint(points[0] + share * (points[1] - points[0]))
             draw.point([column, row], fill=CALIPER_COLOUR)
-    return np.array(picture)
+    return np.array(picture), tuple(crosses), mark
