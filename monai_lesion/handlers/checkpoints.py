@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
 from monai_lesion.handlers.training import val_loss
+from monai_lesion.processes import leads, refuse_processes
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ class Checkpoints:
     ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.pt`` holds all ``objects``, the
     epoch, the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are
     written beside and renamed. MONAI's ``CheckpointSaver`` writes in place and forgets its best score, so that a
-    resumed run would overwrite a better network.
+    resumed run would overwrite a better network. Of several processes the first writes and all read; the files are
+    the same whatever their number.
 
     Args:
         ckpt_dir: folder of both files.
@@ -34,7 +37,8 @@ class Checkpoints:
         resume: go on from ``last.pt`` where there is one.
 
     Raises:
-        CheckpointError: when ``last.pt`` belongs to another training or is damaged.
+        CheckpointError: when ``last.pt`` belongs to another training, is damaged, or is not the same for each process.
+        InputError: when torchrun started several processes without ``multi_gpu_train.json``.
     """
 
     def __init__(
@@ -56,13 +60,25 @@ class Checkpoints:
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer."""
+        refuse_processes("a training", unless_connected=True)
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def load(self, engine: Engine) -> None:
-        """Take up ``last.pt``."""
-        if not (self.resume and self.last_path.exists()):
-            return
+        """Take up ``last.pt``, unless the trainer has trained already, as in the rounds of a federated training."""
+        if self.resume and engine.state.epoch == 0:
+            if self.last_path.exists():
+                self._take_up(engine)
+            self._check_agreement(engine)
+
+    def _check_agreement(self, engine: Engine) -> None:
+        epochs = idist.all_gather(engine.state.epoch) if idist.get_world_size() > 1 else [engine.state.epoch]
+        if len(set(epochs)) > 1:
+            fix = "Name a --ckpt_dir on a file system that all machines share"
+            got = f"the epochs {', '.join(map(str, epochs))}"
+            raise CheckpointError(self.last_path, "must be the same file for each process", got=got, fix=fix)
+
+    def _take_up(self, engine: Engine) -> None:
         fix = "Train without --resume, or name another --ckpt_dir"
         try:
             state = torch.load(self.last_path, map_location="cpu", weights_only=True)
@@ -88,8 +104,11 @@ class Checkpoints:
     def __call__(self, engine: Engine) -> None:
         """Save after one epoch."""
         loss = val_loss(self.evaluator)
-        if loss < self.best:
-            self.best = loss
+        better = loss < self.best
+        self.best = min(loss, self.best)
+        if not leads():
+            return
+        if better:
             _save({"model": self.network.state_dict()}, self.best_path)
         state = {name: item.state_dict() for name, item in self.objects.items()}
         state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})

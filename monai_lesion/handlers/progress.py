@@ -8,16 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
 from monai_lesion.files import replacing
+from monai_lesion.processes import leads
 
 
 class MetricsLog:
     """Append one row an epoch to a CSV file: losses, validation metrics, learning rate, seconds, images a second.
 
-    A resumed run drops the rows after the epoch it goes on from.
+    A resumed run drops the rows after the epoch it goes on from. Of several processes the first writes, for all.
 
     Args:
         path: the CSV file.
@@ -53,13 +55,18 @@ class MetricsLog:
     def __call__(self, engine: Engine) -> None:
         """Write the row of one epoch."""
         seconds = time.perf_counter() - self.start
+        loss, images = sum(self.losses) / len(self.losses), self.images
+        if (processes := idist.get_world_size()) > 1:
+            loss, images = idist.all_reduce(loss) / processes, int(idist.all_reduce(images))
+        if not leads():
+            return
         row = {
             "epoch": engine.state.epoch,
-            "train_loss": f"{sum(self.losses) / len(self.losses):.6f}",
+            "train_loss": f"{loss:.6f}",
             **{name: f"{float(value):.6f}" for name, value in self.evaluator.state.metrics.items()},
             "learning_rate": f"{self.optimizer.param_groups[0]['lr']:.3g}",
             "seconds": f"{seconds:.1f}",
-            "images_per_second": f"{self.images / seconds:.2f}",
+            "images_per_second": f"{images / seconds:.2f}",
         }
         rows: list[dict[str, str]] = []
         if (self.append or engine.state.epoch > 1) and self.path.exists():
@@ -74,7 +81,7 @@ class MetricsLog:
 class Progress:
     """One bar over the whole run with the time left; ignite's own bar starts anew each epoch.
 
-    Where standard error is no terminal, a line appears once in half a minute.
+    Where standard error is no terminal, a line appears once in half a minute. Of several processes the first shows it.
 
     Args:
         title: what stands before the bar.
@@ -86,6 +93,8 @@ class Progress:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer or an evaluator."""
+        if not leads():
+            return
         engine.add_event_handler(Events.STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._close)

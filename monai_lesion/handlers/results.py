@@ -19,6 +19,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.overlays import PERCENTILES, write_overlays
+from monai_lesion.processes import refuse_processes
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class SaveMasks:
 
     def attach(self, engine: Engine) -> None:
         """Attach to the evaluator."""
+        refuse_processes("inference")
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -103,9 +105,10 @@ class EvaluationTables:
 
     def attach(self, engine: Engine) -> None:
         """Attach to the evaluator."""
+        refuse_processes("evaluation")
         engine.add_event_handler(Events.STARTED, self.records.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.finish)
 
     def __call__(self, engine: Engine) -> None:
         """Score one batch of upright masks and labels ``(1, H, W)``."""
@@ -117,9 +120,11 @@ class EvaluationTables:
             mask_path = saved.relative_to(self.output_dir).as_posix()
             self.records.append({**columns, **score_image(mask, label), "mask": mask_path})
 
-    def finish(self) -> None:
-        """Write the tables and overlays of the whole split."""
+    def finish(self, engine: Engine) -> None:
+        """Write the tables and overlays of the whole split; leave the means to trackers and federated engines."""
         summary = write_tables(self.records, self.output_dir, self.by, about=self.about)
+        means = {"mean_dice": summary["dice"]["mean"], "mean_hd95": summary["hd95"]["mean"]}
+        engine.state.metrics.update(means, failures=float(summary["failures"]))
         table = format_table(summary, unit="px")
         logger.info("%s, %s, at the original size:\n%s", self.about["manifest"], self.about["split"], table)
         if self.overlays:

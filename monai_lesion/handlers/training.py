@@ -1,4 +1,4 @@
-"""What follows a training from epoch to epoch: seeds, bad losses, early stop."""
+"""What follows a training from epoch to epoch: seeds, bad losses, statistics, early stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import math
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Randomizable
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 def val_loss(engine: Engine) -> float:
     """The validation loss of an evaluator, for ``LrScheduleHandler(step_transform=...)``.
 
+    With several processes it is the first one's, so that no last bit can let one stop and another wait for it.
+
     Raises:
         InputError: when the loss of any image is not finite; MONAI's mean leaves those out, and a network that is
             broken altogether would have a loss of 0.
@@ -28,13 +31,15 @@ def val_loss(engine: Engine) -> float:
         bad = int((~torch.isfinite(losses)).sum())
         fix = "Lower --learning_rate, or train with --amp false; --resume true goes on from the epoch before"
         raise InputError("the validation loss", "must be finite", got=f"{bad} of {losses.numel()} not", fix=fix)
-    return float(engine.state.metrics["val_loss"])
+    loss = float(engine.state.metrics["val_loss"])
+    return float(idist.broadcast(loss, src=0)) if idist.get_world_size() > 1 else loss
 
 
 class SeedEveryEpoch:
     """Reseed torch and the dataset's transforms from (seed, epoch), so that a resumed run repeats an unbroken one.
 
-    MONAI's transforms own their random state, which no checkpoint holds.
+    MONAI's transforms own their random state, which no checkpoint holds. Processes that share a batch draw each their
+    own numbers.
 
     Args:
         seed: of the whole training.
@@ -51,7 +56,7 @@ class SeedEveryEpoch:
 
     def __call__(self, engine: Engine) -> None:
         """Reseed for the epoch that starts."""
-        seed = (self.seed * 100_003 + engine.state.epoch) % 2**31
+        seed = (self.seed * 100_003 + engine.state.epoch + idist.get_rank() * 1_000_000_007) % 2**31
         torch.manual_seed(seed)
         transform = getattr(self.dataset, "transform", None)
         if isinstance(transform, Randomizable):
@@ -79,6 +84,32 @@ class StopOnBadLoss:
                 got=f"{loss} on {', '.join(files)}",
                 fix="Look at these images and labels, lower --learning_rate, or train with --amp false",
             )
+
+
+class AverageStatistics:
+    """Average the running statistics of batch normalisation over the processes, before each validation.
+
+    Each process has seen only its own part of the batches. In one process nothing happens.
+
+    Args:
+        network: what is validated and kept.
+    """
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self) -> None:
+        """Average them."""
+        processes = idist.get_world_size()
+        statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+        if processes == 1 or not statistics:
+            return
+        mean = idist.all_reduce(torch.nn.utils.parameters_to_vector(statistics)) / processes
+        torch.nn.utils.vector_to_parameters(mean, statistics)
 
 
 class EarlyStop:
