@@ -1,0 +1,179 @@
+"""The folder that a MONAI Label server starts from: a bundle, its weights, and one line that names the app."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from monai_lesion import __version__
+from monai_lesion.errors import InputError, root_cause
+
+CONFIGS = ("inference.json", "train.json", "metadata.json")  # all that MONAI Label reads
+LEFT = ("models", "eval", "__pycache__", ".*")  # of a bundle: other weights, logs, caches
+
+_MAIN = '''"""A MONAI Label app, made by monai-lesion {version}: start it as README.md says."""
+
+from monai_lesion.label.server.apps import LesionApp
+
+__all__ = ["LesionApp"]
+'''
+
+_README = """# MONAI Label app with the bundle {name}
+
+Made by monai-lesion {version}. Start it in an environment with MONAI Label and monai-lesion:
+
+```
+{command}
+```
+
+Training on the server replaces `model/{name}/models/model.pt`. The server refuses to start when these weights and
+`network_def` of `model/{name}/configs` do not belong together. Research use only; not a medical device.
+"""
+
+
+def write_label_app(
+    output: str | Path,
+    bundle: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Path:
+    """Lay out an app folder; it appears only when it is complete.
+
+    ::
+
+        output/main.py  README.md  model/lighter_unet/configs/...  model/lighter_unet/models/model.pt
+
+    Args:
+        output: folder to make; it must not exist, or be empty.
+        bundle: folder of the bundle; it is copied, for the server's training overwrites the weights.
+        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
+        overrides: config values written into the copy, such as ``{"network_def#group_size": 16}``.
+
+    Raises:
+        InputError: when the folder is taken, or the bundle cannot be served.
+        CheckpointError: when the weights are missing or another network's.
+    """
+    import torch
+
+    from monai_lesion.networks.checkpoints import load_weights, read_state
+
+    target, root = Path(output).absolute(), Path(bundle).resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another --output")
+    configs = _configs(root, overrides or {})
+    file = Path(weights) if weights is not None else root / "models" / "model.pt"
+    load_weights(_network(root, configs), file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    copy = partial / "model" / root.name
+    try:
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*LEFT))
+        if overrides:
+            for name in ("inference.json", "train.json"):
+                text = json.dumps(configs[name], indent=4, ensure_ascii=False)
+                (copy / "configs" / name).write_text(text + "\n", encoding="utf-8")
+        (copy / "models").mkdir()
+        torch.save({"model": read_state(file)}, copy / "models" / "model.pt")
+        (partial / "main.py").write_text(_MAIN.format(version=__version__), encoding="utf-8")
+        readme = _README.format(name=root.name, version=__version__, command=start_command(target))
+        (partial / "README.md").write_text(readme, encoding="utf-8")
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000) -> str:
+    """The command that starts a server, on this machine's own address only.
+
+    Args:
+        app: the app folder.
+        studies: folder of images, or the address of a DICOMweb server.
+        port: of the server.
+
+    Example:
+        >>> start_command("/srv/app", "/data/images")
+        'python -m monailabel.main start_server --app /srv/app --studies /data/images --host 127.0.0.1 --port 8000'
+    """
+    where = ["--app", str(app), "--studies", studies, "--host", "127.0.0.1", "--port", str(port)]
+    # MONAI Label's own program is a shell script that splits names with blanks.
+    return shlex.join(["python", "-m", "monailabel.main", "start_server", *where])
+
+
+def served_bundles(app_dir: str | Path, names: Sequence[str] = ()) -> dict[str, Path]:
+    """The bundles of an app folder by name, their weights checked against their networks.
+
+    MONAI Label loads weights without complaint where names differ, and then answers with random masks.
+
+    Args:
+        app_dir: the app folder.
+        names: which to serve; all, when empty.
+
+    Raises:
+        InputError: when there is none, or none of a name.
+        CheckpointError: when the weights are missing or another network's.
+    """
+    from monai_lesion.networks.checkpoints import load_weights
+
+    folder = Path(app_dir) / "model"
+    found = {file.parents[1].name: file.parents[1] for file in sorted(folder.glob("*/configs/inference.json"))}
+    unknown = [name for name in names if name not in found]
+    if unknown or not found:
+        got = ", ".join(unknown) or "none"
+        raise InputError(folder, f"must hold the bundle to serve, has {', '.join(found) or 'no bundle'}", got=got)
+    chosen = {name: root for name, root in found.items() if not names or name in names}
+    for root in chosen.values():
+        load_weights(_network(root, _configs(root, {})), root / "models" / "model.pt")
+    return chosen
+
+
+def _configs(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The configs by file name, with the overrides set."""
+    contents: dict[str, Any] = {}
+    for name in CONFIGS:
+        file = root / "configs" / name
+        if not file.is_file():
+            raise InputError(root, f"must be a bundle with configs/{name}", got="none")
+        try:
+            contents[name] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(file, "must be JSON", got=error) from error
+    for key, value in overrides.items():
+        place = key.replace("::", "#").split("#")
+        if place[0] not in contents["inference.json"]:
+            known = ", ".join(name for name in contents["inference.json"] if not name.startswith("_"))
+            raise InputError(key, f"must be a key of inference.json: {known}", got=f"{key}={value}")
+        for name in ("inference.json", "train.json"):
+            if place[0] in contents[name]:
+                _set(contents[name], place, value)
+    return contents
+
+
+def _set(config: Any, place: Sequence[str], value: Any) -> None:
+    """Set one value; MONAI's ConfigParser would also rewrite every reference of the config."""
+    for part in place[:-1]:
+        config = config.get(part) if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        raise InputError("#".join(place), "must lead to a value of the configs", got=value)
+    config[place[-1]] = value
+
+
+def _network(root: Path, configs: Mapping[str, Any]) -> Any:
+    """The one network that both configs describe."""
+    from monai.bundle import ConfigParser
+
+    served, trained = (configs[name].get("network_def") for name in ("inference.json", "train.json"))
+    if served != trained:
+        rule = "inference.json and train.json must have the same network_def, for the server trains what it serves"
+        raise InputError(root / "configs", rule, got=f"{served} and {trained}")
+    try:
+        return ConfigParser(deepcopy(configs["inference.json"])).get_parsed_content("network_def")
+    except Exception as error:  # MONAI wraps whatever a component raises
+        raise InputError(root / "configs", "must describe a network", got=root_cause(error)) from error

@@ -1,0 +1,28 @@
+"""What a label must be before it is kept or learnt from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_lesion.data.images import image_size, read_mask
+from monai_lesion.errors import ImageError
+
+
+def check_label(image: str | Path, label: str | Path, *, empty: bool = False) -> None:
+    """Refuse a label that cannot be learnt from.
+
+    Args:
+        image: the image.
+        label: its mask.
+        empty: whether a mask without a lesion will do, as that of a prediction.
+
+    Raises:
+        ImageError: when the mask cannot be read, is coloured, of another size, or empty.
+    """
+    mask, size = read_mask(label), image_size(image)
+    if mask.shape != size:
+        rule = f"a label must have its image's {size[0]} x {size[1]} rows and columns"
+        raise ImageError(Path(label).name, rule, got=f"{mask.shape[0]} x {mask.shape[1]}")
+    if not empty and not mask.any():
+        fix = "Draw the lesion, or leave the image without a label"
+        raise ImageError(Path(label).name, "a label must show a lesion", got="an empty mask", fix=fix)
