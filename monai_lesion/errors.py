@@ -77,6 +77,8 @@ def explain_input_errors() -> None:
     users look, does not say why.
     """
     show = sys.excepthook
+    if show.__module__ == __name__:  # a workflow may be initialised twice
+        return
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         show(kind, error, trace)

@@ -41,7 +41,7 @@ def bundle(tmp_path_factory):
     config["network_def"]["group_size"] = 1
     config["spatial_size"] = [32, 32]
     (folder / "configs" / "inference.json").write_text(json.dumps(config))
-    litter = ["eval/mask.png", "eval/events.out.tfevents.1.vm", "models/last.pt", "models/metrics.csv", ".DS_Store"]
+    litter = ["eval/mask.png", "eval/events.out.tfevents.1.vm", "models/last.ckpt", "models/metrics.csv", ".DS_Store"]
     litter += ["configs/train.json~", "configs/.train.json.swp", "configs/#train.json#", "configs/__pycache__/a.pyc"]
     litter += ["configs/.ipynb_checkpoints/train.json", "docs/.hidden.md", "train.log", "large_files.yml", "Untitled"]
     for name in litter:

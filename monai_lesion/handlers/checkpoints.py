@@ -23,21 +23,22 @@ logger = logging.getLogger(__name__)
 class Checkpoints:
     """Keep the best network and everything that a killed training needs to go on.
 
-    ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.pt`` holds all ``objects``, the
+    ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.ckpt`` holds all ``objects``, the
     epoch, the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are
     written beside and renamed. MONAI's ``CheckpointSaver`` writes in place and forgets its best score, so that a
     resumed run would overwrite a better network. Of several processes the first writes and all read; the files are
-    the same whatever their number.
+    the same whatever their number. ``last.ckpt`` is not named ``.pt`` because MONAI Label's own bundle app offers every
+    ``.pt`` beside ``model.pt`` as weights.
 
     Args:
         ckpt_dir: folder of both files.
         evaluator: the engine whose ``val_loss`` is followed.
         network: the network of ``model.pt``.
         objects: further things with a ``state_dict``: optimizer, scheduler.
-        resume: go on from ``last.pt`` where there is one.
+        resume: go on from ``last.ckpt`` where there is one.
 
     Raises:
-        CheckpointError: when ``last.pt`` belongs to another training, is damaged, or is not the same for each process.
+        CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or is not the same for each process.
         InputError: when torchrun started several processes without ``multi_gpu_train.json``.
     """
 
@@ -51,7 +52,7 @@ class Checkpoints:
         resume: bool = False,
     ) -> None:
         self.best_path = Path(ckpt_dir) / "model.pt"
-        self.last_path = Path(ckpt_dir) / "last.pt"
+        self.last_path = Path(ckpt_dir) / "last.ckpt"
         self.evaluator = evaluator
         self.network = network
         self.objects = {"network": network, **objects}
@@ -65,7 +66,7 @@ class Checkpoints:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def load(self, engine: Engine) -> None:
-        """Take up ``last.pt``, unless the trainer has trained already, as in the rounds of a federated training."""
+        """Take up ``last.ckpt``, unless the trainer has trained already, as in the rounds of a federated training."""
         if self.resume and engine.state.epoch == 0:
             if self.last_path.exists():
                 self._take_up(engine)

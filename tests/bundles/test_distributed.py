@@ -107,9 +107,9 @@ def log(folder):
         return list(csv.DictReader(file))
 
 
-def weights(folder, name="last.pt"):
+def weights(folder, name="last.ckpt"):
     state = torch.load(folder / "models" / name, weights_only=True)
-    return state["network" if name == "last.pt" else "model"]
+    return state["network" if name == "last.ckpt" else "model"]
 
 
 def largest_difference(first, second):
@@ -148,7 +148,7 @@ def test_loss_schedule_and_early_stop_are_the_same_bits_in_each_process(pair):
 
 def test_one_process_writes_each_file(pair):
     folder = pair[0]
-    assert sorted(path.name for path in (folder / "models").iterdir()) == ["last.pt", "metrics.csv", "model.pt"]
+    assert sorted(path.name for path in (folder / "models").iterdir()) == ["last.ckpt", "metrics.csv", "model.pt"]
     assert [row["epoch"] for row in log(folder)] == ["1", "2", "3"]
     assert len(list((folder / "logs").glob("events*"))) == 1
     assert not any(key.startswith("module.") for key in weights(folder, "model.pt"))
@@ -192,7 +192,7 @@ def test_a_process_that_is_killed_ends_the_others_within_a_minute(manifest, tmp_
     run = subprocess.Popen(
         command(manifest, tmp_path, 2, max_epochs=100_000), env=environment(), stderr=subprocess.PIPE, text=True
     )
-    wait_for(lambda: (tmp_path / "models" / "last.pt").exists() or run.poll() is not None)
+    wait_for(lambda: (tmp_path / "models" / "last.ckpt").exists() or run.poll() is not None)
     os.kill(int((tmp_path / "1.pid").read_text()), signal.SIGKILL)
     start = time.monotonic()
     _, errors = run.communicate(timeout=120)

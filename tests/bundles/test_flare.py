@@ -71,7 +71,7 @@ def test_two_centres_share_a_network_under_flare(tmp_path):
     assert files, "the server keeps the shared network"
     state = torch.load(files[0], map_location="cpu", weights_only=True)
     shared = state.get("model", state)
-    states = [torch.load(tmp_path / site / "last.pt", weights_only=True)["network"] for site in ("site-1", "site-2")]
+    states = [torch.load(tmp_path / site / "last.ckpt", weights_only=True)["network"] for site in ("site-1", "site-2")]
     for name, tensor in states[0].items():
         if tensor.is_floating_point():
             mean = (tensor + states[1][name]) / 2

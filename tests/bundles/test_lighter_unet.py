@@ -95,7 +95,7 @@ def test_loss_is_one_minus_the_dice_of_the_probabilities_averaged_over_the_image
 
 
 def test_training_leaves_the_best_and_the_last_network_and_a_log(trained):
-    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == ["last.pt", "metrics.csv", "model.pt"]
+    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == ["last.ckpt", "metrics.csv", "model.pt"]
     assert [row["epoch"] for row in log(trained)] == ["1", "2", "3", "4"]
 
 
@@ -139,7 +139,7 @@ def test_early_stop_follows_the_validation_loss(manifest, tmp_path):
 def test_resumed_training_ends_as_an_unbroken_one(manifest, trained, tmp_path):
     train(manifest, tmp_path, max_epochs=2)
     train(manifest, tmp_path, max_epochs=4, resume=True)
-    for name in ("model.pt", "last.pt"):
+    for name in ("model.pt", "last.ckpt"):
         whole, resumed = weights(trained, name), weights(tmp_path, name)
         assert all(torch.equal(value, resumed[key]) for key, value in whole.items()), name
     timings = ("seconds", "images_per_second")
@@ -147,7 +147,7 @@ def test_resumed_training_ends_as_an_unbroken_one(manifest, trained, tmp_path):
         [{k: v for k, v in row.items() if k not in timings} for row in log(folder)] for folder in (trained, tmp_path)
     ]
     assert rows[0] == rows[1]
-    states = [torch.load(folder / "last.pt", weights_only=True) for folder in (trained, tmp_path)]
+    states = [torch.load(folder / "last.ckpt", weights_only=True) for folder in (trained, tmp_path)]
     for key in ("lr_scheduler", "early_stop", "epoch", "iteration", "best"):
         assert states[0][key] == states[1][key], key
 
@@ -170,7 +170,7 @@ def test_a_killed_training_resumes_to_the_same_network(manifest, tmp_path):
     killed.wait()
     assert 3 <= len(log(folder)) < 10, "killed too early or too late to show anything"
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
-    whole, resumed = weights(tmp_path / "whole", "last.pt"), weights(folder, "last.pt")
+    whole, resumed = weights(tmp_path / "whole", "last.ckpt"), weights(folder, "last.ckpt")
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
     assert [row["val_loss"] for row in log(folder)] == [row["val_loss"] for row in log(tmp_path / "whole")]
 

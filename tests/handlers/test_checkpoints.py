@@ -63,12 +63,12 @@ def test_resume_without_a_checkpoint_starts_anew(tmp_path):
 
 def test_nothing_but_the_two_files_stays(tmp_path):
     run(tmp_path, [0.9, 0.8])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
 
 
 def test_refuses_the_checkpoint_of_another_network(tmp_path):
     run(tmp_path, [0.9])
-    with pytest.raises(CheckpointError, match=r"last.pt: must belong to this training.*--resume"):
+    with pytest.raises(CheckpointError, match=r"last.ckpt: must belong to this training.*--resume"):
         run(tmp_path, [0.9, 0.8], resume=True, network=nn.Linear(2, 1, bias=False))
 
 
@@ -79,6 +79,6 @@ def test_refuses_to_resume_with_epochs_of_another_length(tmp_path):
 
 
 def test_refuses_a_damaged_checkpoint(tmp_path):
-    (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 half")
-    with pytest.raises(CheckpointError, match=r"last.pt: must belong to this training"):
+    (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: must belong to this training"):
         run(tmp_path, [0.9], resume=True)
