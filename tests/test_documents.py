@@ -74,7 +74,7 @@ def test_versions_agree() -> None:
     version = monai_lesion.__version__
     metadata = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["version"] == version
-    assert metadata["required_packages_version"]["monai-lesion"] == version
+    assert metadata["monai_lesion_version"] == version
     assert next(iter(metadata["changelog"])) == version
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## \[([\d.]+)\]", changelog, re.M)[1] == version  # type: ignore[index]
@@ -134,7 +134,7 @@ def test_command_reference_is_complete() -> None:
         assert found == wanted, f"options of {' '.join(path)}"
 
 
-@pytest.mark.parametrize("name", ["train.json", "evaluate.json", "inference.json"])
+@pytest.mark.parametrize("name", ["train.json", "evaluate.json", "multi_gpu_train.json", "inference.json"])
 def test_bundle_reference_has_exactly_the_keys_of_the_configs(name: str) -> None:
     text = (ROOT / "docs" / "reference" / "bundle.md").read_text(encoding="utf-8")
     documented, keys = documented_keys(heading_section(text, name)), config_keys(name)

@@ -38,7 +38,7 @@ class Checkpoints:
         resume: go on from ``last.ckpt`` where there is one.
 
     Raises:
-        CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or is not the same for each process.
+        CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or differs between processes.
         InputError: when torchrun started several processes without ``multi_gpu_train.json``.
     """
 
