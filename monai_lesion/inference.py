@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -26,7 +25,13 @@ from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.networks.checkpoints import describe, load_weights
 from monai_lesion.results import RESULT_ENDINGS, Segmentation
+from monai_lesion.runtimes.factories import open_runtime, spatial_size_of
+from monai_lesion.runtimes.fingerprints import weights_hash
+from monai_lesion.runtimes.interfaces import Runtime
 from monai_lesion.transforms import postprocessing, preprocessing
+
+if TYPE_CHECKING:
+    from monai_lesion.runtimes.quantization import CalibrationImages
 
 Source = str | Path | NDArray[np.uint8]
 
@@ -49,9 +54,15 @@ class LesionSegmenter:
         crop: show the network only the largest region of 2-D tissue that the DICOM header names
             (:func:`monai_lesion.data.regions.region_of_interest`), without banner and colour bar; a picture without one
             is shown whole. Off, for the bundle sees the whole picture, and the library's mask is the bundle's.
+        runtime: what runs the network: ``"torch"``, ``"torch-compile"``, ``"onnx"``, ``"openvino"``, ``"auto"``, an
+            exported folder, or a :class:`~monai_lesion.runtimes.interfaces.Runtime`. None runs the network as it was
+            trained, in PyTorch and float32, so that the mask is the bundle's to the bit.
+        precision: of the runtime, ``"fp32"``, ``"bf16"`` or ``"int8"``; None is fp32, and with ``"auto"`` any.
+        calibration: pictures for int8: a manifest whose paths start from its own folder, or what
+            :func:`~monai_lesion.runtimes.quantization.calibration_images` read.
 
     Raises:
-        InputError: for an unknown ``channel_order``.
+        InputError: for an unknown ``channel_order``, or a runtime that cannot be used.
 
     Example:
         >>> from monai_lesion.networks import LighterUNet
@@ -71,6 +82,9 @@ class LesionSegmenter:
         bundle_version: str = "",
         settings: Mapping[str, str] | None = None,
         crop: bool = False,
+        runtime: str | Path | Runtime | None = None,
+        precision: str | None = None,
+        calibration: CalibrationImages | str | Path | None = None,
     ) -> None:
         if channel_order not in ("rgb", "bgr"):
             raise InputError("channel_order", 'must be "rgb" or "bgr"', got=channel_order)
@@ -82,15 +96,26 @@ class LesionSegmenter:
         self.bundle_version = bundle_version
         self.settings = {"channel_order": channel_order, **(settings or {})}
         self.crop = crop
+        if runtime is None and precision is not None:
+            raise InputError("precision", "needs a runtime", got=precision, fix='For example runtime="openvino"')
+        self.runtime: Runtime | None = None
+        if runtime is not None:
+            self.runtime = open_runtime(
+                self.network,
+                runtime,
+                precision=precision,
+                spatial_size=spatial_size_of(self.preprocess),
+                device=str(self.device),
+                calibration=calibration,
+                threshold=float(self.settings.get("threshold", 0.5)),
+            )
+            self.settings["runtime"] = self.runtime.label
 
     @cached_property
     def algorithm(self) -> Algorithm:
         """Network, version and a hash of the weights, for DICOM objects."""
-        state, digest = self.network.state_dict(), hashlib.sha256()
-        for name, tensor in state.items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        name, weights = describe(state), digest.hexdigest()
+        state = self.network.state_dict()
+        name, weights = describe(state), weights_hash(state)
         return Algorithm(name, __version__, weights, bundle_version=self.bundle_version, settings=self.settings)
 
     @classmethod
@@ -102,6 +127,9 @@ class LesionSegmenter:
         device: str | torch.device | None = None,
         overrides: Mapping[str, Any] | None = None,
         crop: bool = False,
+        runtime: str | Path | Runtime | None = None,
+        precision: str | None = None,
+        calibration: CalibrationImages | str | Path | None = None,
     ) -> LesionSegmenter:
         """Take network, preprocessing and postprocessing from a bundle, so that its masks are the bundle's.
 
@@ -111,9 +139,13 @@ class LesionSegmenter:
             device: where the network runs; None takes CUDA where there is one.
             overrides: config values, such as ``{"network_def#group_size": 16}``.
             crop: as of the class; the masks of cropped pictures are no longer the bundle's.
+            runtime: as of the class, like ``precision`` and ``calibration``.
+            precision: of the runtime.
+            calibration: for int8.
 
         Raises:
-            InputError: when the folder is no bundle, or an override is unknown to the network.
+            InputError: when the folder is no bundle, an override is unknown to the network, or the runtime cannot be
+                used.
             CheckpointError: when the weights are missing or another network's.
         """
         from monai.bundle import ConfigParser
@@ -141,13 +173,38 @@ class LesionSegmenter:
         load_weights(network, weights or root / "models" / "model.pt")
         settings = {key: str(parser.get(key)) for key in ("spatial_size", "threshold", "order")}
         version = _bundle_version(root)
-        return cls(network, *steps, device=device, bundle_version=version, settings=settings, crop=crop)
+        return cls(
+            network,
+            *steps,
+            device=device,
+            bundle_version=version,
+            settings=settings,
+            crop=crop,
+            runtime=runtime,
+            precision=precision,
+            calibration=calibration,
+        )
 
     @classmethod
     def from_published(
-        cls, path: str | Path, *, device: str | torch.device | None = None, crop: bool = False
+        cls,
+        path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        crop: bool = False,
+        runtime: str | Path | Runtime | None = None,
+        precision: str | None = None,
+        calibration: CalibrationImages | str | Path | None = None,
     ) -> LesionSegmenter:
         """Take a checkpoint that the paper's authors released; it is fed BGR as it was trained.
+
+        Args:
+            path: the checkpoint.
+            device: as of the class, like all others.
+            crop: whether to show the tissue region only.
+            runtime: what runs the network.
+            precision: of the runtime.
+            calibration: for int8.
 
         Raises:
             CheckpointError: when the file is damaged, hostile or another network's.
@@ -155,7 +212,15 @@ class LesionSegmenter:
         from monai_lesion.networks.published import load_published
 
         network = load_published(path)
-        return cls(network, device=device, channel_order=str(network.channel_order), crop=crop)
+        return cls(
+            network,
+            device=device,
+            channel_order=str(network.channel_order),
+            crop=crop,
+            runtime=runtime,
+            precision=precision,
+            calibration=calibration,
+        )
 
     @overload
     def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
@@ -202,7 +267,22 @@ class LesionSegmenter:
             )
 
     def segment(self, image: UltrasoundImage) -> Segmentation:
-        """Segment a picture that is read already."""
+        """Segment a picture that is read already.
+
+        Raises:
+            InputError: when the memory does not suffice, so that a batch goes on with the next.
+        """
+        try:
+            return self._segment(image)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            rows, columns = image.pixels.shape[:2]
+            fix = "Close other programs, or crop the picture"
+            rule = "needs more memory than there is"
+            raise InputError(image.path or "source", rule, got=f"{rows} x {columns} pixels", fix=fix) from error
+
+    def _segment(self, image: UltrasoundImage) -> Segmentation:
         region = region_of_interest(image.calibration.regions) if self.crop else None
         if region is None:
             return Segmentation(image, *self._find(image), self.algorithm)
@@ -219,7 +299,7 @@ class LesionSegmenter:
         items: Any = {"image": MetaTensor.ensure_torch_and_prune_meta(*UltrasoundReader().get_data([image]))}
         items = Compose(self.preprocess.transforms[1:])(items)  # the first step loads
         network_input = items["image"][[2, 1, 0]] if self.channel_order == "bgr" else items["image"]
-        logits = self.network(network_input.as_tensor()[None].to(self.device))[0].float().cpu()
+        logits = self._logits(network_input.as_tensor()[None])[0]
         items["pred"] = MetaTensor(logits, meta=items["image"].meta, applied_operations=[])
         steps = self.postprocess.transforms
         discrete = next(i for i, step in enumerate(steps) if isinstance(step, AsDiscreted))
@@ -231,6 +311,17 @@ class LesionSegmenter:
         mask = Compose(steps[discrete:])(items)["pred"].numpy()
         upright = np.ascontiguousarray(mask.squeeze().T.astype(np.uint8))
         return upright, np.ascontiguousarray(grey)
+
+    def _logits(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.runtime is not None:
+            return torch.from_numpy(self.runtime(batch.numpy()))
+        return self.network(batch.to(self.device)).float().cpu()  # type: ignore[no-any-return]
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """PyTorch on a CPU and OpenVINO say so in words only."""
+    words = ("allocate memory", "not enough memory", "bad_alloc", "bad allocation")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -269,6 +360,7 @@ def segment_files(
     output_dir: str | Path,
     *,
     formats: Sequence[str] = ("png",),
+    seg_type: str = "binary",
     frame: int | None = None,
     skip_existing: bool = False,
     progress: bool = True,
@@ -280,6 +372,7 @@ def segment_files(
         sources: files and folders.
         output_dir: folder of the results, named after the images; those of a cine's frames end in ``_f0000`` and so on.
         formats: as of :meth:`Segmentation.save`.
+        seg_type: as of :meth:`Segmentation.save`.
         frame: frame of cines, from 0; None for all.
         skip_existing: leave out images whose results exist all.
         progress: whether to show a bar with the time left.
@@ -300,7 +393,9 @@ def segment_files(
             results = [Path(output_dir) / f"{name}{RESULT_ENDINGS[kind]}" for kind in formats]
             if not (skip_existing and all(result.exists() for result in results)):
                 try:
-                    segmenter.segment(read_image(file, frame=number)).save(output_dir, formats, name=name)
+                    segmenter.segment(read_image(file, frame=number)).save(
+                        output_dir, formats, name=name, seg_type=seg_type
+                    )
                     done += 1
                 except InputError as error:
                     failures[key] = str(error)
@@ -318,7 +413,7 @@ def _tasks(
     taken = {name.casefold() for name in names}
     for file, name in zip(files, names, strict=True):
         try:
-            count = frame_count(file) if frame is None else 1
+            count = frame_count(file)
         except InputError as error:
             failures[str(file)] = str(error)
             bar.update()
@@ -326,9 +421,10 @@ def _tasks(
         if count == 1:
             yield str(file), file, frame, name
             continue
-        bar.total += count - 1
+        chosen = range(count) if frame is None else [frame]
+        bar.total += len(chosen) - 1
         bar.refresh()
         while any(f"{name}_f{number:04d}".casefold() in taken for number in range(count)):
             name += "_cine"
-        for number in range(count):
+        for number in chosen:
             yield f"{file} {number}", file, number, f"{name}_f{number:04d}"

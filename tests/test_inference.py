@@ -200,6 +200,35 @@ def test_a_batch_finishes_its_good_images_and_then_lists_the_bad(segmenter, fold
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_a_picture_too_large_for_the_memory_does_not_stop_the_rest(segmenter, folder, tmp_path, error):
+    (folder / "b.png").unlink()
+    (folder / "d.dcm").unlink()
+    asked = []
+
+    def short_of_memory(batch):
+        asked.append(batch)
+        if len(asked) == 1:
+            raise error
+        return Brightness()(batch)
+
+    segmenter._logits = short_of_memory
+    with pytest.raises(InputError, match=r"(?s)1 of 2 could not.*a\.png: needs more memory than there is, got 48 x 80"):
+        segment_files(segmenter, folder, tmp_path / "out", progress=False)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
+
+
+def test_other_errors_of_a_network_are_not_taken_for_that(segmenter):
+    def broken(batch):
+        raise RuntimeError("a shape does not fit")
+
+    segmenter._logits = broken
+    with pytest.raises(RuntimeError, match="a shape does not fit"):
+        segmenter(red()[0])
+
+
 def test_a_batch_goes_on_where_it_stopped(segmenter, folder, tmp_path):
     (folder / "b.png").unlink()
     (folder / "d.dcm").unlink()

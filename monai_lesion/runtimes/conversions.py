@@ -1,0 +1,170 @@
+"""Networks to TorchScript, ONNX and OpenVINO."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from monai_lesion.errors import InputError
+from monai_lesion.networks.blocks import Up
+from monai_lesion.runtimes.graphs import After, Before, EndToEnd
+from monai_lesion.runtimes.packages import load_package
+from monai_lesion.runtimes.reparameterize import reparameterize
+
+OPSET = 17
+NAMESPACE = "monai_lesion"  # of what we write into the metadata of OpenVINO models
+
+
+def to_onnx(network: nn.Module, spatial_size: Sequence[int]) -> Any:
+    """The merged network as ONNX: ``image`` ``(1, 3, rows, columns)`` to ``logits``.
+
+    One image of one size, because then the graph holds no arithmetic on shapes, which runtimes optimise badly.
+
+    Args:
+        network: as trained; it is copied.
+        spatial_size: rows and columns.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        InputError: when onnx is not installed or PyTorch cannot convert the network.
+    """
+    image = torch.zeros(1, 3, *spatial_size)
+    merged = reparameterize(network).cpu().float()
+    for parent in list(merged.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Up):
+                setattr(parent, name, _FixedUp(child))
+    return _export(merged, (image,), ["image"], ["logits"], {})
+
+
+class _FixedUp(nn.Module):
+    """A decoder stage for one size: it pads where that is needed, so that the others hold no padding by nothing."""
+
+    def __init__(self, stage: Up) -> None:
+        super().__init__()
+        self.up, self.stage = stage.up, stage.stage
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        x = self.up(x)
+        missing = [int(wanted) - int(got) for wanted, got in zip(skip.shape[:1:-1], x.shape[:1:-1], strict=True)]
+        if any(missing):
+            x = F.pad(x, [side for each in missing for side in (each // 2, each - each // 2)])
+        return self.stage(torch.cat([skip, x], dim=1))  # type: ignore[no-any-return]
+
+
+def end_to_end(core: Any, spatial_size: Sequence[int], threshold: float) -> Any:
+    """Resize, scaling, sigmoid, resize back and threshold around an ONNX model of :func:`to_onnx`.
+
+    Args:
+        core: the network, of any precision.
+        spatial_size: its rows and columns.
+        threshold: probability from which a pixel is lesion.
+
+    Returns:
+        An ``onnx.ModelProto``: ``image`` uint8 ``(H, W, 3)`` to ``mask`` uint8 ``(H, W)`` and ``probability``.
+    """
+    compose = load_package("onnx.compose")
+    axes = {0: "rows", 1: "columns"}
+    picture, logits = torch.zeros(50, 70, 3, dtype=torch.uint8), torch.zeros(1, 1, *spatial_size)
+    before = _export(Before(spatial_size).eval(), (picture,), ["image"], ["pixels", "size"], {"image": axes})
+    after = _export(
+        After(spatial_size, threshold).eval(),
+        (logits, torch.tensor([50, 70])),
+        ["logits", "size"],
+        ["mask", "probability"],
+        {"mask": axes, "probability": axes},
+    )
+    joined = compose.add_prefix(core, "network/")
+    for model, prefix in ((before, "before/"), (after, "after/")):
+        model.CopyFrom(compose.add_prefix(model, prefix))
+        model.ir_version = joined.ir_version
+    maps = [("before/pixels", "network/image")], [("network/logits", "after/logits"), ("before/size", "after/size")]
+    joined = compose.merge_models(before, joined, io_map=maps[0], outputs=["network/logits", "before/size"])
+    joined = compose.merge_models(joined, after, io_map=maps[1])
+    names = {"before/image": "image", "after/mask": "mask", "after/probability": "probability"}
+    return _renamed(joined, names)
+
+
+def _renamed(model: Any, names: Mapping[str, str]) -> Any:
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    return model
+
+
+def _export(
+    network: nn.Module, inputs: tuple[torch.Tensor, ...], names: list[str], outputs: list[str], axes: Mapping[str, Any]
+) -> Any:
+    onnx = load_package("onnx")
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():  # about the exporter's successor, and shapes that we mean to fix
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network,
+                inputs,
+                buffer,  # type: ignore[arg-type]
+                dynamo=False,  # needs no onnxscript
+                input_names=names,
+                output_names=outputs,
+                dynamic_axes=dict(axes),
+                opset_version=OPSET,
+            )
+    except Exception as error:  # PyTorch raises many kinds; each means the same to the user
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError("network", "must be convertible to ONNX", got=reason, fix="Use runtime torch") from error
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model)
+    return model
+
+
+def to_torchscript(network: nn.Module, *, around: Callable[[nn.Module], EndToEnd] | None = None) -> Any:
+    """The merged network as TorchScript; it takes any batch and size.
+
+    Args:
+        network: as trained; it is copied.
+        around: puts preprocessing and postprocessing around it.
+
+    Raises:
+        InputError: when PyTorch cannot convert it.
+    """
+    merged: nn.Module = reparameterize(network).cpu().float()
+    try:
+        with warnings.catch_warnings():  # about the format's successor
+            warnings.simplefilter("ignore")
+            return torch.jit.script(merged if around is None else around(merged).eval())
+    except RuntimeError as error:
+        raise InputError("network", "must be convertible to TorchScript", got=str(error).splitlines()[0]) from error
+
+
+def write_torchscript(module: Any, file: Path, metadata: Mapping[str, str]) -> None:
+    """Save with the metadata as extra files; ``torch.jit.load`` gives them back."""
+    module.save(str(file), _extra_files={key: value.encode() for key, value in metadata.items()})
+
+
+def write_onnx(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
+    """Save with the metadata as the model's own."""
+    onnx = load_package("onnx")
+    onnx.helper.set_model_props(model, dict(metadata))
+    model.producer_name = NAMESPACE
+    onnx.save(model, str(file))
+
+
+def write_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
+    """Save an ONNX model as ``.xml`` and ``.bin``, the metadata below ``rt_info/monai_lesion``."""
+    openvino = load_package("openvino")
+    converted = openvino.Core().read_model(model.SerializeToString())
+    for key, value in metadata.items():
+        converted.set_rt_info(value, [NAMESPACE, key])
+    openvino.save_model(converted, str(file), compress_to_fp16=False)

@@ -1,0 +1,65 @@
+"""Networks run by ONNX Runtime; neither PyTorch nor MONAI is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_lesion.errors import InputError
+from monai_lesion.runtimes.interfaces import Floats, Runtime
+from monai_lesion.runtimes.packages import load_package
+
+QUIET = 3  # errors only
+
+
+def open_session(model: str | Path | bytes, *, threads: int | None = None) -> Any:
+    """An ``InferenceSession`` on the CPU.
+
+    Args:
+        model: a file, or its bytes.
+        threads: how many; None takes one a core.
+
+    Raises:
+        InputError: when ONNX Runtime is not installed or refuses the model.
+    """
+    onnxruntime = load_package("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises many kinds; each means the same to the user
+        where = "model" if isinstance(model, bytes) else model
+        reason = str(error).splitlines()[0]
+        raise InputError(where, "must be a model that ONNX Runtime can run", got=reason) from error
+
+
+class OnnxRuntime(Runtime):
+    """An ONNX model of one image, run by ONNX Runtime.
+
+    Args:
+        model: a file, or its bytes; takes ``(1, 3, H, W)``.
+        precision: what the model holds, ``"fp32"`` or ``"int8"``.
+        threads: how many; None takes one a core.
+
+    Raises:
+        InputError: for another precision, or as :func:`open_session`.
+    """
+
+    def __init__(self, model: str | Path | bytes, *, precision: str = "fp32", threads: int | None = None) -> None:
+        if precision not in ("fp32", "int8"):
+            fix = "bf16 needs torch or openvino"
+            raise InputError("precision", "of ONNX Runtime must be fp32 or int8", got=precision, fix=fix)
+        self.session = open_session(model, threads=threads)
+        (wanted,) = self.session.get_inputs()
+        super().__init__("onnx", precision, (wanted.shape[2], wanted.shape[3]))
+        self.input = wanted.name
+
+    def run(self, images: Floats) -> Floats:
+        """Compute the logits, image by image."""
+        logits = [self.session.run(None, {self.input: image[None]})[0] for image in images]
+        return np.concatenate(logits) if logits else np.empty((0, 1, *images.shape[2:]), np.float32)
