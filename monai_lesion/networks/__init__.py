@@ -1,5 +1,7 @@
 """Networks: logits out, any height and width from 16 pixels up."""
 
+from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
+from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
 
-__all__ = ["LightUNet", "LighterUNet", "UNet"]
+__all__ = ["FCN", "DeepLabV3Plus", "LightUNet", "LighterUNet", "UNet"]

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError
-from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
+from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
+from monai_lesion.networks.fcn import FCN
+from monai_lesion.networks.unet import ENCODER_CHANNELS, LighterUNet, LightUNet, UNet
 
 _DEFAULTS = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
 
@@ -42,14 +44,15 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[UNet], dict[str, int]] | None:
-    """Which network of the family has tensors of these shapes.
+def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[nn.Module], dict[str, Any]] | None:
+    """Which network of the paper has tensors of these shapes.
 
     Args:
         shapes: the shape of each tensor of a state dict.
 
     Returns:
-        The class and its arguments, or None for another network.
+        The class and its arguments, or None for another network. The three strides of :class:`FCN` have the same
+        shapes: its ``stride`` is not among the arguments.
 
     Example:
         >>> network = LighterUNet(in_channels=1, group_size=8)
@@ -57,10 +60,19 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[UNet], dict[st
         {'spatial_dims': 2, 'in_channels': 1, 'out_channels': 1, 'group_size': 8}
     """
     plain, grouped = "encoder.0.set{}.conv.weight", "encoder.0.set{}.conv.grouped.weight"
-    first, head = shapes.get(plain.format(1), shapes.get(grouped.format(1), ())), shapes.get("head.weight", ())
+    starts = (plain.format(1), grouped.format(1), "encoder.0.0.weight", "backbone.early.0.0.weight")
+    start = next((name for name in starts if name in shapes), "")
+    first, head = shapes.get(start, ()), shapes.get("head.weight", ())
     if len(head) not in (4, 5) or len(first) != len(head):
         return None
-    arguments = {"spatial_dims": len(head) - 2, "in_channels": first[1], "out_channels": head[0]}
+    arguments: dict[str, Any] = {"spatial_dims": len(head) - 2, "in_channels": first[1], "out_channels": head[0]}
+    if start == starts[2]:
+        return FCN, arguments
+    if start == starts[3]:
+        return DeepLabV3Plus, arguments | {"backbone": "resnet101" if first[0] == 64 else "mobilenetv2"}
+    width = shapes.get("encoder.0.set1.norm.weight", ENCODER_CHANNELS)[0] / ENCODER_CHANNELS[0]
+    if width != 1:
+        arguments["width"] = width
     if plain.format(1) in shapes:
         return (UNet if plain.format(2) in shapes else LightUNet), arguments
     # The first layer has a rule of its own, and narrow layers have fewer channels than C: the widest group is C.
@@ -85,7 +97,7 @@ def describe(state: Mapping[str, torch.Tensor]) -> str:
     if found is None:
         return "another network"
     kind, arguments = found
-    told = [f"{name}={value}" for name, value in arguments.items() if _DEFAULTS.get(name) != value]
+    told = [f"{name}={value!r}" for name, value in arguments.items() if _DEFAULTS.get(name) != value]
     return f"{kind.__name__}({', '.join(told)})"
 
 
@@ -94,9 +106,10 @@ def _override(state: Mapping[str, torch.Tensor]) -> str:
     if found is None:
         return ""
     kind, arguments = found
-    if kind is LighterUNet:
+    if kind is LighterUNet and "width" not in arguments:
         return f": network_def#group_size {arguments['group_size']}"
-    return f""": network_def "{{'_target_': 'monai_lesion.networks.{kind.__name__}'}}\""""
+    told = {name: value for name, value in arguments.items() if _DEFAULTS.get(name) != value}
+    return f': network_def "{ {"_target_": f"monai_lesion.networks.{kind.__name__}", **told} }"'
 
 
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:

@@ -13,6 +13,9 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from monai_lesion.errors import InputError
+from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
+from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
 
 
@@ -66,6 +69,22 @@ FAMILY: Mapping[str, Variant] = MappingProxyType(
     }
 )
 
+BASELINES: Mapping[str, Variant] = MappingProxyType(
+    {
+        "FCN-32s": _variant(FCN, Result(0.909, 0.005), Result(15.89, 0.81), stride=32),
+        "FCN-16s": _variant(FCN, Result(0.920, 0.003), Result(14.88, 0.42), stride=16),
+        "FCN-8s": _variant(FCN, Result(0.924, 0.001), Result(14.37, 0.16), stride=8),
+        "DeepLab v3+ MobileNetV2": _variant(
+            DeepLabV3Plus, Result(0.904, 0.003), Result(16.88, 0.47), backbone="mobilenetv2"
+        ),
+        "DeepLab v3+ ResNet-101": _variant(
+            DeepLabV3Plus, Result(0.922, 0.003), Result(14.32, 0.63), backbone="resnet101"
+        ),
+    }
+)
+
+NETWORKS: Mapping[str, Variant] = MappingProxyType({**FAMILY, **BASELINES})
+
 
 class Complexity(NamedTuple):
     """A row of :func:`complexity_table`; ``flops`` are of one image of 256 x 256."""
@@ -75,8 +94,8 @@ class Complexity(NamedTuple):
     options: Mapping[str, Any]
     parameters: int
     flops: int
-    dice: Result
-    hd95: Result
+    dice: Result | None
+    hd95: Result | None
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -115,16 +134,30 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 256, 2
     return int(counter.get_total_flops())
 
 
-def complexity_table() -> list[Complexity]:
-    """Parameters and arithmetic of the paper's U-nets, in the paper's order, with the paper's results."""
+def complexity_table(*, width: float = 1.0) -> list[Complexity]:
+    """Parameters and arithmetic of the paper's networks, in its order, U-nets first, with the paper's results.
+
+    Args:
+        width: of the U-nets; with another than the paper's 1 the table has the ten U-nets, without results.
+
+    Raises:
+        InputError: for a width that the networks refuse. A group size that does not divide the layers of that width
+            is left out.
+    """
     rows = []
-    for name, variant in FAMILY.items():
-        with torch.device("meta"):
-            network = variant.build()
+    for name, variant in (NETWORKS if width == 1 else FAMILY).items():
+        options = {**variant.options} if width == 1 else {**variant.options, "width": width}
+        try:
+            with torch.device("meta"):
+                network = variant.network(**options)
+        except InputError as error:
+            if str(error).startswith("group_size"):
+                continue
+            raise
+        title = name if width == 1 else f"{name}, width {width:g}"
+        results = (variant.dice, variant.hd95) if width == 1 else (None, None)
         costs = count_parameters(network), count_flops(network)
-        rows.append(
-            Complexity(name, type(network).__name__, variant.options, *costs, dice=variant.dice, hd95=variant.hd95)
-        )
+        rows.append(Complexity(title, type(network).__name__, options, *costs, *results))
     return rows
 
 
@@ -135,7 +168,8 @@ def format_complexity(rows: list[Complexity]) -> str:
         "|---|---:|---:|---:|---:|",
     ]
     for row in rows:
-        dice = f"{row.dice.mean:.3f} ± {row.dice.std:.3f}"
-        hd95 = f"{row.hd95.mean:.2f} ± {row.hd95.std:.2f}"
-        lines.append(f"| {row.name} | {row.parameters:,} | {row.flops / 1e9:.1f} | {dice} | {hd95} |")
+        dice = "" if row.dice is None else f"{row.dice.mean:.3f} ± {row.dice.std:.3f}"
+        hd95 = "" if row.hd95 is None else f"{row.hd95.mean:.2f} ± {row.hd95.std:.2f}"
+        digits = 1 if row.flops > 5e9 else 2
+        lines.append(f"| {row.name} | {row.parameters:,} | {row.flops / 1e9:.{digits}f} | {dice} | {hd95} |")
     return "\n".join(lines)

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from monai.networks.layers.factories import Conv
 from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.networks.blocks import Down, Stage, Up
+from monai_lesion.networks.contracts import SegmentationNetwork
 
 ENCODER_CHANNELS = (64, 128, 256, 512, 512)
 DECODER_CHANNELS = (256, 128, 64, 64)
-MIN_SIZE = 16  # four 2 x 2 poolings
 
 
-class UNet(nn.Module):
+def scaled_channels(width: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels of the encoder and decoder stages, all multiplied by ``width``.
+
+    Args:
+        width: a multiple of 1/16, so that the first stage has 4, 8, 12 ... channels and each other one exactly its
+            multiple: group sizes then divide all layers or none.
+
+    Raises:
+        InputError: for another width.
+
+    Example:
+        >>> scaled_channels(0.25)
+        ((16, 32, 64, 128, 128), (64, 32, 16, 16))
+    """
+    number = isinstance(width, (int, float)) and not isinstance(width, bool)
+    if not (number and 0 < width <= 16 and float(16 * width).is_integer()):
+        nearest = min(max(round(16 * width), 1), 256) / 16 if number and math.isfinite(width) else 1.0
+        raise InputError("width", "must be a multiple of 1/16, up to 16", got=repr(width), fix=f"Use {nearest:g}")
+
+    def scaled(channels: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(int(width * count) for count in channels)
+
+    return scaled(ENCODER_CHANNELS), scaled(DECODER_CHANNELS)
+
+
+class UNet(SegmentationNetwork):
     r"""U-net as the paper draws it: both conv sets of every stage are regular 3 x 3 convolutions.
 
     ::
@@ -29,6 +56,7 @@ class UNet(nn.Module):
         spatial_dims: 2 for images, 3 for volumes.
         in_channels: number of input channels, 3 for RGB.
         out_channels: number of output channels.
+        width: multiplies the channels of every stage, in steps of 1/16; the paper's is 1.
         dropout: probability of dropping a value after the last encoder stage.
 
     Shape:
@@ -49,45 +77,44 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, spatial_dims: int = 2, in_channels: int = 3, out_channels: int = 1, *, dropout: float = 0.5
+        self,
+        spatial_dims: int = 2,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        *,
+        width: float = 1.0,
+        dropout: float = 0.5,
     ) -> None:
-        super().__init__()
-        if spatial_dims not in (2, 3):
-            raise InputError("spatial_dims", "must be 2 or 3", got=spatial_dims)
-        if in_channels < 1 or out_channels < 1:
-            raise InputError("in_channels, out_channels", "must be positive", got=f"{in_channels}, {out_channels}")
-        if not 0 <= dropout < 1:
-            raise InputError("dropout", "must be at least 0 and less than 1", got=dropout)
-        self.spatial_dims = spatial_dims
+        super().__init__(spatial_dims, in_channels, out_channels, dropout)
+        encoder_channels, decoder_channels = scaled_channels(width)
+        self.width = width
 
-        def stage(inputs: int, mid: int, out: int) -> Stage:
-            return Stage(spatial_dims, inputs, mid, out, group_sizes=self._group_sizes(inputs))
+        def stage(inputs: int, mid: int, out: int, *, first: bool = False) -> Stage:
+            return Stage(spatial_dims, inputs, mid, out, group_sizes=self._group_sizes(inputs, first))
 
-        first, *rest = ENCODER_CHANNELS
-        encoder: list[nn.Module] = [stage(in_channels, first, first)]
-        channels = first
+        channels, *rest = encoder_channels
+        encoder: list[nn.Module] = [stage(in_channels, channels, channels, first=True)]
         for out in rest:
             encoder.append(Down(spatial_dims, stage(channels, out, out)))
             channels = out
         self.encoder = nn.ModuleList(encoder)
         self.dropout = nn.Dropout(dropout)
         decoder: list[nn.Module] = []
-        for skip, out in zip(reversed(ENCODER_CHANNELS[:-1]), DECODER_CHANNELS, strict=True):
+        for skip, out in zip(reversed(encoder_channels[:-1]), decoder_channels, strict=True):
             inputs = skip + channels
             decoder.append(Up(spatial_dims, stage(inputs, inputs // 2, out)))
             channels = out
         self.decoder = nn.ModuleList(decoder)
         self.head = Conv[Conv.CONV, spatial_dims](channels, out_channels, 1)
-        self.in_channels = in_channels
 
-    def _group_sizes(self, in_channels: int) -> tuple[int | None, int | None]:
+    def _group_sizes(self, in_channels: int, first: bool) -> tuple[int | None, int | None]:
         """The group sizes of the two conv sets of a stage with ``in_channels``; None is a regular convolution."""
         return None, None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute logits ``(B, out_channels, H, W[, D])`` of ``x`` ``(B, in_channels, H, W[, D])``."""
         if not (torch.jit.is_scripting() or torch.jit.is_tracing()):  # type: ignore
-            self._check(x)
+            self.check(x)
         skips: list[torch.Tensor] = []
         for stage in self.encoder:
             x = stage(x)
@@ -96,14 +123,6 @@ class UNet(nn.Module):
         for i, up in enumerate(self.decoder):
             x = up(x, skips[-2 - i])
         return self.head(x)  # type: ignore[no-any-return]
-
-    @torch.jit.unused
-    def _check(self, x: torch.Tensor) -> None:
-        if x.dim() != 2 + self.spatial_dims or x.shape[1] != self.in_channels:
-            axes = "(B, {}, H, W{})".format(self.in_channels, ", D" if self.spatial_dims == 3 else "")
-            raise InputError("input", f"must have the shape {axes}", got=tuple(x.shape))
-        if min(x.shape[2:]) < MIN_SIZE:
-            raise InputError("input", f"must have sides of at least {MIN_SIZE} pixels", got=tuple(x.shape))
 
 
 class LightUNet(UNet):
@@ -115,7 +134,7 @@ class LightUNet(UNet):
         Li et al., ISBI 2021, section 3.1 and table 2 (11,000,257 parameters).
     """
 
-    def _group_sizes(self, in_channels: int) -> tuple[int | None, int | None]:
+    def _group_sizes(self, in_channels: int, first: bool) -> tuple[int | None, int | None]:
         return None, 1
 
 
@@ -126,8 +145,10 @@ class LighterUNet(UNet):
         spatial_dims: 2 for images, 3 for volumes.
         in_channels: number of input channels, 3 for RGB.
         out_channels: number of output channels.
-        group_size: channels per group, the paper's ``C``; must divide the channel counts 64, 128 ... 1024.
-            The first layer always takes all its input channels as one group, except with ``group_size=1``.
+        group_size: channels per group, the paper's ``C``; must divide the channel counts of the layers that are wider
+            than it: 64, 128 ... 1024 with ``width=1``. The first layer always takes all its input channels as one
+            group, except with ``group_size=1``.
+        width: multiplies the channels of every stage, in steps of 1/16; the paper's is 1.
         dropout: probability of dropping a value after the last encoder stage.
 
     Shape:
@@ -151,13 +172,14 @@ class LighterUNet(UNet):
         out_channels: int = 1,
         *,
         group_size: int = 128,
+        width: float = 1.0,
         dropout: float = 0.5,
     ) -> None:
         if not isinstance(group_size, int):
             raise InputError("group_size", "must be a positive integer", got=repr(group_size))
         self.group_size = group_size
-        super().__init__(spatial_dims, in_channels, out_channels, dropout=dropout)
+        super().__init__(spatial_dims, in_channels, out_channels, width=width, dropout=dropout)
 
-    def _group_sizes(self, in_channels: int) -> tuple[int | None, int | None]:
-        narrow = in_channels < ENCODER_CHANNELS[0] and self.group_size != 1  # the image itself
-        return in_channels if narrow else self.group_size, self.group_size
+    def _group_sizes(self, in_channels: int, first: bool) -> tuple[int | None, int | None]:
+        image = first and in_channels < ENCODER_CHANNELS[0] and self.group_size != 1
+        return in_channels if image else self.group_size, self.group_size

@@ -1,4 +1,4 @@
-"""Parameters and arithmetic of the ten networks, to the digit of the paper's table."""
+"""Parameters and arithmetic of the fifteen networks, to the digit of the paper's table."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.networks import LighterUNet, UNet
 from monai_lesion.networks.complexity import (
     FAMILY,
+    NETWORKS,
     complexity_table,
     count_flops,
     count_parameters,
@@ -25,6 +26,12 @@ PAPER = {
     "Lighter U-net @4": (2_127_061, "11.3", 0.920, 15.22),
     "Lighter U-net @2": (2_031_445, "10.1", 0.920, 15.52),
     "Lighter U-net @1": (1_983_583, "9.5", 0.917, 15.98),
+    # PAPER.md gives no arithmetic of these; test_fcn.py and test_deeplabv3plus.py work it out by hand.
+    "FCN-32s": (18_643_713, "42.8", 0.909, 15.89),
+    "FCN-16s": (18_643_713, "42.8", 0.920, 14.88),
+    "FCN-8s": (18_643_713, "42.8", 0.924, 14.37),
+    "DeepLab v3+ MobileNetV2": (5_810_913, "13.1", 0.904, 16.88),
+    "DeepLab v3+ ResNet-101": (59_339_169, "44.3", 0.922, 14.32),
 }
 
 
@@ -40,7 +47,7 @@ def test_every_network_has_the_papers_parameters_and_arithmetic(table, name):
 
 
 def test_the_table_keeps_the_papers_order(table):
-    assert list(table) == list(PAPER) == list(FAMILY)
+    assert list(table) == list(PAPER) == list(NETWORKS)
 
 
 def test_a_multiply_add_counts_as_two_and_a_bias_as_nothing():
@@ -94,6 +101,24 @@ def test_a_variant_takes_further_arguments():
 def test_the_family_cannot_be_changed():
     with pytest.raises(TypeError):
         FAMILY["U-net"].options["dropout"] = 0.0
+
+
+def test_a_table_of_another_width_has_the_unets_without_the_papers_results():
+    rows = complexity_table(width=0.25)
+    assert [row.name for row in rows] == [f"{name}, width 0.25" for name in FAMILY]
+    assert all(row.dice is None and row.hd95 is None for row in rows)
+    assert {row.name: row.parameters for row in rows}["Lighter U-net @8, width 0.25"] == 220_213
+    assert format_complexity(rows).splitlines()[8] == "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |  |  |"
+
+
+def test_group_sizes_that_do_not_divide_the_layers_of_a_width_are_left_out():
+    names = {row.options.get("group_size") for row in complexity_table(width=0.75)}  # 48, 96, 192, 384, 384 channels
+    assert names == {None, 1, 2, 4, 8, 16}
+
+
+def test_rejects_a_width_that_the_networks_refuse():
+    with pytest.raises(InputError, match=r"width: must be a multiple of 1/16, up to 16, got 0.3. Use 0.3125"):
+        complexity_table(width=0.3)
 
 
 def test_the_table_prints_as_markdown(table):

@@ -119,6 +119,62 @@ def test_takes_every_group_size_that_divides(group_size):
             assert layer.out_channels == layer.in_channels
 
 
+WIDTHS = [0.0625, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_width_multiplies_the_channels_of_every_stage(width):
+    with torch.device("meta"):
+        network, plain = UNet(width=width), UNet()
+    for layer, wanted in zip(network.modules(), plain.modules(), strict=True):
+        if isinstance(layer, nn.Conv2d):
+            image, head = wanted.in_channels == 3, wanted.out_channels == 1
+            assert layer.in_channels == (3 if image else wanted.in_channels * width)
+            assert layer.out_channels == (1 if head else wanted.out_channels * width)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [(UNet, 17_267_393), (LightUNet, 11_000_257), (LighterUNet, 7_944_661)], ids=str
+)
+@pytest.mark.parametrize("options", [{}, {"width": 1.0}, {"width": 1}], ids=str)
+def test_width_1_is_the_papers_network(kind, count, options):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in kind(**options).parameters()) == count
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_arithmetic_shrinks_with_the_square_of_the_width_where_layers_are_dense(width):
+    with torch.device("meta"):
+        dense = {
+            w: sum(p.numel() for name, p in UNet(in_channels=3, width=w).named_parameters() if "conv.weight" in name)
+            for w in (width, 1.0)
+        }
+    first = {w: 3 * 9 * 64 * w for w in (width, 1.0)}  # of the image, the one layer that shrinks with the width only
+    assert (dense[width] - first[width]) == pytest.approx((dense[1.0] - first[1.0]) * width**2)
+
+
+@torch.no_grad()
+def test_a_narrow_network_segments_and_groups_the_image_as_one():
+    network = LighterUNet(group_size=4, width=0.0625).eval()
+    assert network(picture(17, 31)).shape == (1, 1, 17, 31)
+    grouped = [c for c in network.modules() if isinstance(c, nn.Conv2d) and c.kernel_size == (3, 3)]
+    assert grouped[0].groups == 1
+    assert {c.in_channels // c.groups for c in grouped[1:]} == {4}
+
+
+@pytest.mark.parametrize("width", [0, -1, 0.3, 1 / 32, 17, float("nan"), float("inf"), "1", None, True], ids=repr)
+@pytest.mark.parametrize("kind", [UNet, LightUNet, LighterUNet])
+def test_rejects_other_widths(kind, width):
+    with pytest.raises(InputError, match=rf"width: must be a multiple of 1/16, up to 16, got {re.escape(repr(width))}"):
+        kind(width=width)
+
+
+@pytest.mark.parametrize(("group_size", "width"), [(8, 0.1875), (32, 0.75), (64, 1.5)])
+def test_rejects_group_sizes_that_do_not_divide_the_layers_of_the_width(group_size, width):
+    with pytest.raises(InputError, match="group_size: must be a positive integer that divides the channel count"):
+        LighterUNet(group_size=group_size, width=width)
+
+
 @pytest.mark.parametrize("group_size", [3, 7, 48, 96])
 def test_rejects_group_sizes_that_do_not_divide(group_size):
     with pytest.raises(InputError, match=rf"group_size: must be a positive integer that divides .*got {group_size}"):

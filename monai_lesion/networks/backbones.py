@@ -1,0 +1,195 @@
+"""The backbones of DeepLab v3+: MobileNetV2 and ResNet-101, their last strides replaced by dilation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    act: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """A convolution without bias that keeps the size, batch normalisation and an activation.
+
+    ::
+
+        -- conv -- batch norm -- (activation) --
+
+    Args:
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        kernel_size: 1, 3 or 7.
+        stride: step of the convolution.
+        dilation: step within the kernel, the atrous rate.
+        groups: groups of channels that are convolved apart.
+        act: the activation; None for none.
+    """
+    padding = dilation * (kernel_size // 2)
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding, dilation=dilation, groups=groups, bias=False
+    )
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels)]
+    return nn.Sequential(*layers if act is None else [*layers, act(inplace=True)])
+
+
+class InvertedResidual(nn.Module):
+    """The block of MobileNetV2: widen, convolve each channel by itself, narrow; added where the shape is kept.
+
+    ::
+
+        x --+-- 1 x 1 -- depthwise 3 x 3 -- 1 x 1 --+--
+            +---------------------------------------+
+
+    Args:
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        stride: of the depthwise convolution.
+        dilation: of the depthwise convolution.
+        expansion: how many times wider the middle is; 1 leaves the first convolution out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int, dilation: int, expansion: int) -> None:
+        super().__init__()
+        wide = in_channels * expansion
+        widen = [] if expansion == 1 else [convolution(in_channels, wide, 1, act=nn.ReLU6)]
+        self.layers = nn.Sequential(
+            *widen,
+            convolution(wide, wide, 3, stride=stride, dilation=dilation, groups=wide, act=nn.ReLU6),
+            convolution(wide, out_channels, 1, act=None),
+        )
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute ``(B, out_channels, H / stride, W / stride)``."""
+        y: torch.Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class Bottleneck(nn.Module):
+    """The block of ResNet-101: narrow, convolve, widen fourfold, and add.
+
+    ::
+
+        x --+-- 1 x 1 -- 3 x 3 -- 1 x 1 --+-- ReLU --
+            +-- (1 x 1 where shapes differ)
+
+    Args:
+        in_channels: number of input channels.
+        mid_channels: channels of the 3 x 3 convolution; the output has four times as many.
+        stride: of the 3 x 3 convolution.
+        dilation: of the 3 x 3 convolution.
+    """
+
+    def __init__(self, in_channels: int, mid_channels: int, *, stride: int, dilation: int) -> None:
+        super().__init__()
+        out = 4 * mid_channels
+        self.layers = nn.Sequential(
+            convolution(in_channels, mid_channels, 1),
+            convolution(mid_channels, mid_channels, 3, stride=stride, dilation=dilation),
+            convolution(mid_channels, out, 1, act=None),
+        )
+        same = stride == 1 and in_channels == out
+        self.shortcut = nn.Identity() if same else convolution(in_channels, out, 1, stride=stride, act=None)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute ``(B, 4 * mid_channels, H / stride, W / stride)``."""
+        return self.act(self.layers(x) + self.shortcut(x))  # type: ignore[no-any-return]
+
+
+class Backbone(nn.Module):
+    """What DeepLab v3+ asks of a backbone: the features at 1/4 and at 1/16 of the resolution.
+
+    Args:
+        early: layers to 1/4.
+        late: layers from there to 1/16.
+        low_level_channels: channels at 1/4.
+        out_channels: channels at 1/16.
+
+    Shape:
+        - input: ``(B, in_channels, H, W)``
+        - output: ``(B, low_level_channels, H / 4, W / 4)`` and ``(B, out_channels, H / 16, W / 16)``
+    """
+
+    def __init__(self, early: nn.Sequential, late: nn.Sequential, low_level_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.early, self.late = early, late
+        self.low_level_channels, self.out_channels = low_level_channels, out_channels
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute both."""
+        low = self.early(x)
+        return low, self.late(low)
+
+
+# Of MobileNetV2, table 2: expansion, channels, blocks, stride of the first block, rate; the last stride (of the 160
+# channels) is removed, and the rate of what follows it doubled. The layer of 1280 channels is left out.
+MOBILENETV2 = (
+    (1, 16, 1, 1, 1),
+    (6, 24, 2, 2, 1),
+    (6, 32, 3, 2, 1),
+    (6, 64, 4, 2, 1),
+    (6, 96, 3, 1, 1),
+    (6, 160, 3, 1, 1),
+    (6, 320, 1, 1, 2),
+)
+
+
+def mobilenetv2(in_channels: int = 3) -> Backbone:
+    """MobileNetV2 to its 320 channels at output stride 16; low-level features of 24 channels.
+
+    Source:
+        Sandler et al., *MobileNetV2: Inverted residuals and linear bottlenecks*, CVPR 2018.
+    """
+    early: list[nn.Module] = [convolution(in_channels, 32, 3, stride=2, act=nn.ReLU6)]
+    late: list[nn.Module] = []
+    channels = 32
+    for number, (expansion, out, blocks, stride, rate) in enumerate(MOBILENETV2):
+        for block in range(blocks):
+            step = stride if block == 0 else 1
+            layer = InvertedResidual(channels, out, stride=step, dilation=rate, expansion=expansion)
+            (early if number < 2 else late).append(layer)
+            channels = out
+    return Backbone(nn.Sequential(*early), nn.Sequential(*late), 24, channels)
+
+
+# Of ResNet-101: channels of the 3 x 3 convolutions, stride of the first block, rate of each block.
+RESNET101 = (
+    (64, 1, (1,) * 3),
+    (128, 2, (1,) * 4),
+    (256, 2, (1,) * 23),
+    (512, 1, (2, 4, 8)),
+)
+
+
+def resnet101(in_channels: int = 3) -> Backbone:
+    """ResNet-101 at output stride 16, rates 2, 4, 8 in its last stage; low-level features of 256 channels.
+
+    Source:
+        He et al., *Deep residual learning for image recognition*, CVPR 2016; the rates of Chen et al., *Rethinking
+        atrous convolution for semantic image segmentation*, 2017.
+    """
+    early: list[nn.Module] = [convolution(in_channels, 64, 7, stride=2), nn.MaxPool2d(3, stride=2, padding=1)]
+    late: list[nn.Module] = []
+    channels = 64
+    for number, (mid, stride, rates) in enumerate(RESNET101):
+        for block, rate in enumerate(rates):
+            layer = Bottleneck(channels, mid, stride=stride if block == 0 else 1, dilation=rate)
+            (early if number == 0 else late).append(layer)
+            channels = 4 * mid
+    return Backbone(nn.Sequential(*early), nn.Sequential(*late), 256, channels)
+
+
+BACKBONES: Mapping[str, Callable[[int], Backbone]] = MappingProxyType(
+    {"mobilenetv2": mobilenetv2, "resnet101": resnet101}
+)

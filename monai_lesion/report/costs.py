@@ -1,0 +1,73 @@
+"""What the networks of a report cost: parameters, arithmetic, and time on this machine's CPU."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from monai_lesion.report.results import Result
+
+REPEATS = 5
+
+
+class Costs(NamedTuple):
+    """Of one network: parameters, floating-point operations of one image at the study's resolution, milliseconds."""
+
+    parameters: int
+    flops: int
+    milliseconds: float | None = None
+
+
+def network_costs(networks: Mapping[str, Sequence[Result]], *, cpu_time: bool = False) -> dict[str, Costs]:
+    """The costs of each network whose definition is recorded.
+
+    Args:
+        networks: the seeds of each network.
+        cpu_time: time one image in float32 on the CPU: the median of five turns, all networks in each turn.
+    """
+    import torch
+
+    from monai_lesion.networks.complexity import count_flops, count_parameters
+
+    found: dict[str, tuple[int, int]] = {}
+    built: dict[str, tuple[Any, tuple[int, ...]]] = {}
+    keys: dict[str, str] = {}
+    for name, trials in networks.items():
+        definition, size = trials[0].record.get("network_def"), trials[0].record.get("spatial_size")
+        if not definition or not size:
+            continue
+        key = json.dumps([definition, size], sort_keys=True)
+        shape = (1, int(definition.get("in_channels", 3)), *size)
+        if key not in found:
+            with torch.device("meta"):
+                network = _build(definition)
+            found[key] = count_parameters(network), count_flops(network, shape)
+            if cpu_time:
+                built[key] = _build(definition).eval(), shape
+        keys[name] = key
+    times = _times(built)
+    return {name: Costs(*found[key], times.get(key)) for name, key in keys.items()}
+
+
+def _build(definition: Mapping[str, Any]) -> Any:
+    from monai.bundle import ConfigParser
+
+    return ConfigParser({"network_def": dict(definition)}).get_parsed_content("network_def")
+
+
+def _times(networks: Mapping[str, tuple[Any, tuple[int, ...]]]) -> dict[str, float]:
+    import torch
+
+    times: dict[str, list[float]] = {key: [] for key in networks}
+    with torch.inference_mode():
+        for turn in range(REPEATS + 1):  # the first warms up
+            for key, (network, shape) in networks.items():
+                image = torch.rand(shape)
+                start = time.perf_counter()
+                network(image)
+                if turn:
+                    times[key].append((time.perf_counter() - start) * 1e3)
+    return {key: statistics.median(values) for key, values in times.items()}

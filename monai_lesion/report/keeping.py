@@ -1,0 +1,75 @@
+"""Records of trials small enough to commit: numbers of every image, no picture."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.files import replacing
+from monai_lesion.metrics import FAILURES, MEASURES
+from monai_lesion.report.results import Result, StudyResults
+from monai_lesion.study.records import write_record
+from monai_lesion.study.specifications import folder_name
+
+COLUMNS = ("image", "case_id", "view")
+
+
+def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
+    """Write one folder for each tested network and seed: ``run.json``, ``metrics.csv``, ``per_image.csv``.
+
+    Paths of the machine are left out, measures rounded to five digits after the point. A report can be made of the
+    folder, without pictures.
+
+    Args:
+        studies: what is kept.
+        folder: where.
+
+    Returns:
+        The folders.
+    """
+    kept = []
+    for study in studies:
+        for position, (entry, trials) in enumerate(study.compared().items()):
+            about = {
+                "title": study.title,
+                "table": study.table,
+                "position": position,
+                "seeds": study.seeds.get(entry, len(trials)),
+                "choice": study.choices.get(entry),
+            }
+            kept += [_keep(trial, folder, study.name, about) for trial in trials]
+    return kept
+
+
+def _keep(trial: Result, folder: Path, study: str, about: dict[str, Any]) -> Path:
+    seed = "" if trial.seed is None else f"-seed{trial.seed}"
+    target = folder / f"{study}-{folder_name(trial.entry)}{seed}"
+    record = {key: value for key, value in trial.record.items() if key not in ("host", "pid", "manifest")}
+    manifest = trial.record.get("manifest", {})
+    name = manifest.get("name") or Path(str(manifest.get("path", ""))).name
+    record["manifest"] = {"name": name, "sha256": manifest.get("sha256")}
+    write_record(target, {**record, "kept": about})
+    _write(target / "per_image.csv", [{**_named(row), **_rounded(row)} for row in trial.images])
+    _write(target / "metrics.csv", [{key: f"{value:.6g}" for key, value in row.items()} for row in trial.log])
+    return target
+
+
+def _named(row: Any) -> dict[str, str]:
+    return {key: str(row.get(key, "")) for key in COLUMNS}
+
+
+def _rounded(row: Any) -> dict[str, str]:
+    measures = {key: "" if math.isnan(row[key]) else f"{row[key]:.5f}" for key in MEASURES}
+    return {**measures, **{key: str(row[key]) for key in FAILURES}}
+
+
+def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    if not rows:
+        return
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,255 @@
+"""A report as files: tables, plots, and one HTML page that holds all of it and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from monai_lesion import __version__
+from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
+from monai_lesion.report.costs import Costs, network_costs
+from monai_lesion.report.figures import Picture, has_pictures, same_cases, worst_images
+from monai_lesion.report.keeping import keep_records
+from monai_lesion.report.plots import plot_boxes, plot_costs, plot_curves
+from monai_lesion.report.results import Result, StudyResults, load_results
+from monai_lesion.report.tables import (
+    Table,
+    choices_table,
+    comparisons_table,
+    failures_table,
+    provenance_table,
+    results_table,
+)
+
+NOTICE = "Research use only; not a medical device."
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1c2733; background: #fff; margin: 0; }
+main { max-width: 1440px; margin: 0 auto; padding: 24px 20px 60px; }
+h1 { font-size: 25px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 44px 0 8px; border-bottom: 1px solid #d5dce4; }
+h3 { font-size: 16px; margin: 28px 0 6px; }
+p { max-width: 75ch; } .notice { color: #8a3b12; font-weight: 600; } .note { color: #4d5a68; font-size: 13px; }
+figure { margin: 18px 0 26px; } figcaption { font-weight: 600; margin-bottom: 6px; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 12px; }
+th, td { padding: 4px 6px; text-align: right; border-bottom: 1px solid #e3e8ee; white-space: nowrap; }
+th { border-bottom: 1.5px solid #5a6a7a; vertical-align: bottom; white-space: normal; min-width: 46px; }
+th.text, td.text { text-align: left; }
+th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
+.plot img { max-width: 100%; height: auto; }
+.grid { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); }
+.row { display: grid; gap: 8px; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); }
+.row { border-top: 1px solid #d5dce4; padding: 10px 0 14px; } .picture { margin: 0; }
+.picture img { width: 100%; display: block; background: #000; }
+.picture figcaption { font-weight: 400; font-size: 12px; margin: 3px 0 0; line-height: 1.35; }
+.red { color: #c00000; font-weight: 600; } .green { color: #008000; font-weight: 600; }
+@media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
+"""
+
+
+def write_report(
+    folders: Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    reference: str | None = None,
+    records: str | Path | None = None,
+    cpu_time: bool = True,
+) -> Path:
+    """Write the report on studies that have run, finished or not.
+
+    Args:
+        folders: of studies, or of kept records.
+        output: folder of the report: ``index.html``, ``tables/`` and ``figures/``; None for ``report`` in the first.
+        reference: the network that the others are compared with; None for the first of each table.
+        records: also keep records small enough to commit, in this folder.
+        cpu_time: time every network on this machine's CPU.
+
+    Returns:
+        The page, ``index.html``.
+
+    Raises:
+        InputError: when there is nothing to report on, results cannot be compared, or the reference is unknown.
+    """
+    studies = [study for study in load_results(folders) if study.compared()]
+    names = {entry for study in studies for entry in study.compared()}
+    if reference is not None and reference not in names:
+        raise InputError("--reference", f"must be of {', '.join(sorted(names))}", got=reference)
+    root = Path(output) if output is not None else Path(folders[0]) / "report"
+    parts: list[str] = []
+    tables: dict[str, Table] = {}
+    for study in studies:
+        base = reference if reference in study.compared() else next(iter(study.compared()))
+        costs = network_costs(study.compared(), cpu_time=cpu_time)
+        own = {"results": _with_time(results_table(study, costs), study, costs)}
+        own |= {
+            name: table
+            for name, table in (
+                ("differences", comparisons_table(study, base)),
+                ("weight_decays", choices_table(study)),
+            )
+            if table is not None
+        }
+        tables |= {f"{study.name}_{name}": table for name, table in own.items()}
+        parts.append(_section(study, list(own.values()), _plots(study, costs, root / "figures"), base))
+    closing = {"failed_trials": failures_table(studies), "provenance": provenance_table(studies)}
+    for name, table in closing.items():
+        if table is not None:
+            tables[name] = table
+            parts.append(f"<h2>{html.escape(table.title)}</h2>{replace(table, title='').html()}")
+    _write_tables(tables, root / "tables")
+    page = root / "index.html"
+    _write(page, _page(studies, parts))
+    if records is not None:
+        keep_records(studies, Path(records))
+    return page
+
+
+def markdown_tables(folders: Sequence[str | Path], *, reference: str | None = None) -> str:
+    """The tables of studies or of kept records in Markdown, for a document.
+
+    Args:
+        folders: as of :func:`write_report`.
+        reference: as of :func:`write_report`.
+
+    Raises:
+        InputError: as :func:`write_report`.
+    """
+    texts = []
+    for study in load_results(folders):
+        networks = study.compared()
+        if networks:
+            base = reference if reference in networks else next(iter(networks))
+            found = [
+                results_table(study, network_costs(networks)),
+                comparisons_table(study, base),
+                choices_table(study),
+            ]
+            texts += [table.markdown() for table in found if table is not None]
+    return "\n".join(texts)
+
+
+def _with_time(table: Table, study: StudyResults, costs: dict[str, Costs]) -> Table:
+    """Milliseconds behind the arithmetic, where they were taken."""
+    if not any(cost.milliseconds for cost in costs.values()):
+        return table
+    place = 3
+    rows = []
+    for entry, row in zip(study.compared(), table.rows, strict=True):
+        time = costs[entry].milliseconds if entry in costs else None
+        rows.append([*row[:place], "" if time is None else f"{time:.0f}", *row[place:]])
+    columns = [*table.columns[:place], "CPU, ms", *table.columns[place:]]
+    note = f"{table.note} CPU: one image in float32 in PyTorch on the machine of the report, median of five."
+    return replace(table, columns=columns, rows=rows, note=note)
+
+
+def _plots(study: StudyResults, costs: dict[str, Costs], folder: Path) -> list[tuple[str, Path]]:
+    drawn = [
+        (
+            "Dice against cost. Orange: no other network is as cheap and better. Bars: 95 % interval over cases.",
+            plot_costs(study, costs, folder / f"{study.name}_costs.svg"),
+        ),
+        (
+            "Every test image, seeds averaged: box from the lower to the upper quartile, orange the median.",
+            plot_boxes(study, folder / f"{study.name}_boxes.svg"),
+        ),
+        (
+            "Loss by epoch. Grey: training; blue: validation; strong lines: the networks that were tested.",
+            plot_curves(study, folder / f"{study.name}_curves.svg"),
+        ),
+    ]
+    return [(caption, path) for caption, path in drawn if path is not None]
+
+
+def _section(study: StudyResults, tables: list[Table], plots: list[tuple[str, Path]], reference: str) -> str:
+    title = study.title or study.name
+    first, *others = tables
+    parts = [f"<h2>{html.escape(title)}</h2>", _about(study), replace(first, title="").html()]
+    parts += [table.html() for table in others]
+    for caption, path in plots:
+        data = base64.b64encode(path.read_bytes()).decode()
+        image = f'<img alt="{html.escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+        parts.append(f"<figure class=plot><figcaption>{html.escape(caption)}</figcaption>{image}</figure>")
+    if not has_pictures(study):
+        parts.append("<p class=note>No pictures: images or masks are not at hand (kept records have none).</p>")
+        return "\n".join(parts)
+    legend = "Reference contour in <span class=red>red</span>, prediction in <span class=green>green</span>"
+    rows = ["<div class=row>" + "".join(map(_picture, row)) + "</div>" for row in same_cases(study)]
+    parts += [
+        "<h3>The same cases across networks</h3>",
+        f"<p>{legend}; first seed of each network. Cases picked by percentile of their mean Dice (5, 25, 50, 75, 95), "
+        "not by beauty.</p>",
+        *rows,
+    ]
+    worst = worst_images(study, reference)
+    parts += [
+        f"<h3>The worst {len(worst)} images</h3>",
+        f"<p>Lowest mean Dice over all networks and seeds. {legend} of {html.escape(reference)}, first seed.</p>",
+        "<div class=grid>" + "".join(map(_picture, worst)) + "</div>",
+    ]
+    return "\n".join(parts)
+
+
+def _about(study: StudyResults) -> str:
+    """What was compared, and what of it is missing."""
+    networks = study.compared()
+    missing = [entry for entry in study.entries if entry not in networks]
+    short = [entry for entry, trials in networks.items() if len(trials) < study.seeds.get(entry, 0)]
+    first = next(iter(networks.values()))[0]
+    told = [_recipe(first)]
+    if missing:
+        told.append(f"Not tested yet: {', '.join(missing)}.")
+    if short:
+        told.append(f"Fewer seeds than planned: {', '.join(short)}.")
+    changes = {
+        key: value for trials in networks.values() for key, value in trials[0].record.get("overrides", {}).items()
+    }
+    if changes and study.table != "ladder":
+        listed = ", ".join(f"{key} {value}" for key, value in changes.items())
+        told.append(f"Changes to the paper's recipe: {listed}.")
+    return "".join(f"<p>{html.escape(text)}</p>" for text in told)
+
+
+def _recipe(trial: Result) -> str:
+    record = trial.record
+    size = " x ".join(map(str, record.get("spatial_size") or ())) or "not recorded"
+    data = record.get("manifest", {})
+    name = data.get("name") or Path(str(data.get("path", ""))).name or "not recorded"
+    epochs = record.get("max_epochs")
+    limit = "" if epochs is None else f", at most {epochs} epochs"
+    return f"Data: {name}. Network input: {size} pixels{limit}. All networks are trained from scratch."
+
+
+def _picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.jpeg).decode()
+    caption = html.escape(picture.caption)
+    image = f'<img alt="{caption}" loading=lazy src="data:image/jpeg;base64,{data}">'
+    return f"<figure class=picture>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _page(studies: Sequence[StudyResults], parts: Sequence[str]) -> str:
+    title = " · ".join(study.title or study.name for study in studies)
+    return (
+        f"<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n"
+        f'<meta name=viewport content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n<main>\n"
+        f"<h1>Lesion segmentation in ultrasound: comparison of networks</h1>\n"
+        f"<p class=note>monai_lesion {__version__}, {date.today().isoformat()}</p>\n<p class=notice>{NOTICE}</p>\n"
+        + "\n".join(parts)
+        + "\n</main>\n</html>\n"
+    )
+
+
+def _write_tables(tables: dict[str, Table], folder: Path) -> None:
+    for name, table in tables.items():
+        for ending, text in (("md", table.markdown()), ("csv", table.csv()), ("tex", table.latex())):
+            _write(folder / f"{name}.{ending}", text)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,164 @@
+"""The plots of a report: Dice against cost, box plots, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
+from monai_lesion.report.costs import Costs
+from monai_lesion.report.results import StudyResults, stack
+from monai_lesion.report.statistics import spread
+
+BLUE, GREY, ORANGE = "#1f5a96", "#8a8f98", "#c8641e"
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which points no other beats: none is as cheap and better, or cheaper and as good.
+
+    Args:
+        points: cost and quality of each.
+
+    Returns:
+        Their numbers, the cheapest first.
+
+    Example:
+        >>> pareto_front([(3, 0.9), (1, 0.8), (2, 0.7), (4, 0.9)])
+        [1, 0]
+    """
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
+def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> Path | None:
+    """Dice against parameters, arithmetic and milliseconds, the Pareto front marked; None for fewer than two."""
+    networks = {name: trials for name, trials in study.compared().items() if name in costs}
+    if len(networks) < 2 or study.table == "ladder":
+        return None
+    axes: list[tuple[str, Callable[[Costs], float | None]]] = [
+        ("million parameters", lambda cost: cost.parameters / 1e6),
+        ("GFLOP for one image", lambda cost: cost.flops / 1e9),
+        ("milliseconds on this CPU", lambda cost: cost.milliseconds),
+    ]
+    if any(costs[name].milliseconds is None for name in networks):
+        axes.pop()
+    spreads = {name: spread(trials, "dice") for name, trials in networks.items()}
+    _need_matplotlib()
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    def draw(figure: Any) -> None:
+        for number, (label, measure) in enumerate(axes):
+            axis = figure.add_subplot(1, len(axes), number + 1)
+            points = [(float(measure(costs[name]) or 0.0), spreads[name].mean) for name in networks]
+            front = pareto_front(points)
+            axis.plot(*zip(*[points[i] for i in front], strict=True), color=ORANGE, lw=1.2, zorder=1)
+            for index, (name, (x, y)) in enumerate(zip(networks, points, strict=True)):
+                low, high = spreads[name].low, spreads[name].high
+                colour = ORANGE if index in front else BLUE
+                axis.errorbar(x, y, [[max(0, y - low)], [max(0, high - y)]], fmt="o", ms=5, color=colour, lw=0.8)
+                axis.annotate(
+                    _short(name), (x, y), xytext=(5, 4 if index % 2 else -9), textcoords="offset points", fontsize=7
+                )
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.set_xlabel(label)
+            if number == 0:
+                axis.set_ylabel("Dice, mean and 95 % interval over cases")
+            axis.margins(x=0.18)
+            axis.grid(alpha=0.25)
+
+    return _save(draw, path, (4.2 * len(axes), 3.9))
+
+
+def plot_boxes(study: StudyResults, path: Path) -> Path:
+    """Dice and 95 % Hausdorff distance of every image, seeds averaged."""
+    import numpy as np
+
+    networks = study.compared()
+
+    def draw(figure: Any) -> None:
+        for number, (measure, label) in enumerate((("dice", "Dice"), ("hd95", "95 % HD, px (where found)"))):
+            axis = figure.add_subplot(1, 2, number + 1)
+            columns = []
+            for trials in networks.values():
+                values = stack(trials, measure)
+                found = np.isfinite(values)
+                sums, counts = np.where(found, values, 0.0).sum(axis=0), found.sum(axis=0)
+                columns.append(sums[counts > 0] / counts[counts > 0])
+            boxes = axis.boxplot(columns, vert=False, widths=0.6, patch_artist=True, flierprops={"ms": 2.5})
+            for box in boxes["boxes"]:
+                box.set(facecolor="#dbe7f3", edgecolor=BLUE)
+            for median in boxes["medians"]:
+                median.set(color=ORANGE, lw=1.5)
+            axis.set_yticks(range(1, len(networks) + 1), list(networks) if number == 0 else [""] * len(networks))
+            axis.invert_yaxis()
+            axis.set_xlabel(label)
+            axis.grid(axis="x", alpha=0.25)
+
+    return _save(draw, path, (11, 1.3 + 0.36 * len(networks)))
+
+
+def plot_curves(study: StudyResults, path: Path) -> Path | None:
+    """Training and validation loss of every training, a panel for each network; None without logs."""
+    logged = [trial for trial in study.trials if trial.log]
+    entries = [entry for entry in study.entries if any(trial.entry == entry for trial in logged)]
+    if not entries:
+        return None
+    columns = min(3, len(entries))
+    rows = -(-len(entries) // columns)
+    top = max(value for trial in logged for row in trial.log for value in (row["val_loss"], row["train_loss"]))
+
+    def draw(figure: Any) -> None:
+        for number, entry in enumerate(entries):
+            axis = figure.add_subplot(rows, columns, number + 1)
+            for trial in (trial for trial in logged if trial.entry == entry):
+                epochs = [row["epoch"] for row in trial.log]
+                mark = "." if len(epochs) == 1 else None
+                final = bool(trial.images)
+                style = {"lw": 1.3 if final else 0.8, "alpha": 1.0 if final else 0.45, "marker": mark}
+                axis.plot(epochs, [row["train_loss"] for row in trial.log], color=GREY, **style)
+                axis.plot(epochs, [row["val_loss"] for row in trial.log], color=BLUE, **style)
+            axis.set_title(entry, fontsize=9)
+            axis.set_ylim(0, top * 1.05)
+            axis.grid(alpha=0.25)
+            axis.tick_params(labelsize=7)
+            if number >= len(entries) - columns:
+                axis.set_xlabel("epoch", fontsize=8)
+            if number % columns == 0:
+                axis.set_ylabel("loss", fontsize=8)
+        figure.axes[0].plot([], [], color=GREY, label="training")
+        figure.axes[0].plot([], [], color=BLUE, label="validation")
+        figure.axes[0].legend(fontsize=7, frameon=False)
+
+    return _save(draw, path, (3.7 * columns, 2.5 * rows))
+
+
+def _need_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError("the report", "needs Matplotlib", fix="pip install 'monai-lesion[study]'") from error
+
+
+def _short(name: str) -> str:
+    return name.replace("Lighter U-net ", "").replace("DeepLab v3+ ", "")
+
+
+def _save(draw: Callable[[Any], None], path: Path, size: tuple[float, float]) -> Path:
+    _need_matplotlib()
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasSVG(figure)
+    draw(figure)
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None)
+    return path

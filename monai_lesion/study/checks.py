@@ -1,0 +1,174 @@
+"""What would stop a study half-way, found before anything is trained."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.errors import InputError, root_cause
+from monai_lesion.study.records import hash_file, write_json
+from monai_lesion.study.specifications import Study
+from monai_lesion.study.trials import Place
+
+STUDY = "study.json"
+
+
+def check_networks(study: Study) -> None:
+    """Build every network, on no device.
+
+    Raises:
+        InputError: naming the network and what is wrong with its arguments.
+    """
+    import torch
+    from monai.bundle import ConfigParser
+
+    for entry in study.entries:
+        try:
+            with torch.device("meta"):
+                ConfigParser({"network_def": dict(entry.network_def)}).get_parsed_content("network_def")
+        except Exception as error:  # MONAI wraps what goes wrong
+            cause = root_cause(error)
+            raise InputError(f"{study.name}, {entry.name}", "must be a network", got=cause) from error
+
+
+def check_overrides(study: Study, bundle: Path) -> None:
+    """See that each override changes something of the bundle's ``train.json``.
+
+    Raises:
+        InputError: naming the key, with the nearest one there is.
+    """
+    from monai.bundle import ConfigParser
+
+    train = bundle / "configs" / "train.json"
+    if not train.is_file():
+        fix = "Name the bundle with --bundle, or run the command in the project's folder"
+        raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix=fix)
+    parser = ConfigParser()
+    parser.read_config(str(train))
+    for where, overrides in [(study.name, study.overrides)] + [
+        (f"{study.name}, {entry.name}", entry.overrides) for entry in study.entries
+    ]:
+        for key in overrides:
+            if not _known(parser, key, overrides):
+                close = get_close_matches(key, _ids(parser.get()), n=1)
+                fix = f"Did you mean {close[0]!r}?" if close else "Keys are listed in docs/reference/bundle.md"
+                raise InputError(f"{where}, overrides", f"must be keys of {train.name}", got=repr(key), fix=fix)
+
+
+def _ids(config: Any, prefix: str = "") -> list[str]:
+    if not isinstance(config, Mapping):
+        return []
+    found = []
+    for key, value in config.items():
+        if not str(key).startswith("_"):
+            found += [f"{prefix}{key}", *_ids(value, f"{prefix}{key}#")]
+    return found
+
+
+def _known(parser: Any, key: str, overrides: Mapping[str, Any]) -> bool:
+    """Whether a key exists, belongs to another override, or is an argument of the component that it belongs to."""
+    if key in parser:
+        return True
+    parent, _, name = key.rpartition("#")
+    if parent in overrides:
+        return True
+    component = parser[parent] if parent and parent in parser else None
+    if not isinstance(component, dict) or "_target_" not in component:
+        return False
+    from monai.bundle import ComponentLocator, ConfigComponent
+
+    located = ConfigComponent(component, id=parent, locator=ComponentLocator()).resolve_module_name()
+    if isinstance(located, str):
+        from pydoc import locate
+
+        located = locate(located)
+    if not callable(located):
+        return True
+    parameters = inspect.signature(located).parameters.values()
+    return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def check_resolution(study: Study) -> None:
+    """See that all networks get pictures of one size, for the report refuses to compare others.
+
+    Raises:
+        InputError: naming two that differ.
+    """
+    sizes = [(entry.name, entry.overrides.get("spatial_size")) for entry in study.entries]
+    different = [pair for pair in sizes if pair[1] != sizes[0][1]]
+    if different:
+        got = " and ".join(f"{size or 'the same as the study'} of {name}" for name, size in (sizes[0], different[0]))
+        fix = "Make a study of each"
+        raise InputError(f"{study.name}, spatial_size", "must be one in a study", got=got, fix=fix)
+
+
+def check_data(study: Study, place: Place, progress: Any = iter) -> None:
+    """Check the manifest and every file of its three splits.
+
+    Raises:
+        ManifestError: as ``load_manifest``, and when a split is missing.
+        InputError: when the training split is too small for a network.
+    """
+    from monai_lesion.data.manifests import SPLITS, load_manifest
+
+    loaded = load_manifest(place.manifest, place.dataset_dir, splits=SPLITS, progress=progress)
+    for split in SPLITS:
+        loaded.entries(split)
+    images = len(loaded.splits["training"])
+    for entry in study.entries:
+        overrides = {**study.overrides, **entry.overrides}
+        batch = overrides.get("batch_size", 8)
+        drops = overrides.get("train#dataloader#drop_last", False)
+        if drops and images < batch:
+            got = f"{images} images"
+            raise InputError(f"{study.name}, {entry.name}", f"needs a batch of {batch} training images", got=got)
+        if "DeepLabV3Plus" in str(entry.network_def.get("_target_")) and not drops and images % batch == 1:
+            fix = 'Set the override "train#dataloader#drop_last": true'
+            got = f"{images} images in batches of {batch}"
+            raise InputError(f"{study.name}, {entry.name}", "cannot train on one image", got=got, fix=fix)
+
+
+def claim_output(study: Study, place: Place) -> None:
+    """Write the study into its output folder, or see that the same one is there.
+
+    Networks and seeds may be added to a study; what its finished trials were made with may not change.
+
+    Raises:
+        InputError: when the folder holds another study, another manifest's, or other files.
+    """
+    file = place.output / STUDY
+    content: dict[str, Any] = {"study": study.content(), "manifest_sha256": hash_file(place.manifest)}
+    if place.output.exists() and not place.output.is_dir():
+        raise InputError(place.output, "must be a folder", got="a file")
+    if not file.is_file():
+        if place.output.is_dir() and any(place.output.iterdir()):
+            fix = "Take a new --output"
+            raise InputError(place.output, "must be new, empty or a study's", got="other files", fix=fix)
+    else:
+        try:
+            earlier = json.loads(file.read_text(encoding="utf-8"))
+            differences = _differences(earlier["study"], content["study"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(file, "must be the study of this folder", got=error, fix="Take a new --output") from error
+        if earlier.get("manifest_sha256") != content["manifest_sha256"]:
+            differences.append("the manifest")
+        if differences:
+            got = f"another: {', '.join(differences)} differ" + ("s" if len(differences) == 1 else "")
+            raise InputError(place.output, "must hold the same study", got=got, fix="Take a new --output")
+        kept = {entry["name"] for entry in content["study"]["networks"]}
+        content["study"]["networks"] += [e for e in earlier["study"]["networks"] if e["name"] not in kept]
+    write_json(file, content)
+
+
+def _differences(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
+    found = [key for key in ("name", "overrides") if earlier[key] != later[key]]
+    known = {entry["name"]: entry for entry in earlier["networks"]}
+    for entry in later["networks"]:
+        other = known.get(entry["name"], entry)
+        keys = ("network", "weight_decays", "tuning_seeds", "overrides")
+        found += [f"{key} of {entry['name']}" for key in keys if other[key] != entry[key]]
+    return found

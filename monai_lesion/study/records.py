@@ -1,0 +1,174 @@
+"""What a trial leaves for whoever doubts it: ``run.json``, with code, machine, data, weights, time and memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
+
+if TYPE_CHECKING:
+    import torch
+
+RECORD = "run.json"
+_PACKAGES = ("monai-lesion", "monai", "torch", "pytorch-ignite", "numpy", "scikit-image", "scipy", "ray")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a trial; empty where there is none.
+
+    Raises:
+        InputError: when it cannot be read.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"{type(content).__name__} in place of an object")
+    except (OSError, ValueError) as error:
+        fix = "Delete the trial's folder to train it again"
+        raise InputError(file, "must be the record of a trial", got=error, fix=fix) from error
+    return content
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a trial, whole or not at all."""
+    write_json(folder / RECORD, record)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def hash_weights(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, types, shapes and bytes of the tensors.
+
+    A file's hash will not do: PyTorch writes into it the name under which it was saved.
+
+    Example:
+        >>> import torch
+        >>> hash_weights({"a": torch.ones(2)}) == hash_weights({"a": torch.ones(1, 2)})
+        False
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_version() -> dict[str, Any]:
+    """The git commit of the package, and whether files differ from it; null outside a repository."""
+    folder = Path(__file__).parents[1]
+    try:
+        paths = [":/monai_lesion", ":/bundles"]
+        commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", *paths])
+        commit, changed = (
+            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=20).stdout
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"git_commit": None, "git_changed": None}
+    return {"git_commit": commit.strip(), "git_changed": bool(changed.strip())}
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Python and the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What a trial runs on."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    return {
+        "device": device,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+class PeakMemory:
+    """The largest memory since the start, in MiB: of the process on a CPU, of the allocator on CUDA.
+
+    On Linux the kernel's high-water mark is set back at the start; elsewhere it is that of the whole process.
+    """
+
+    def __init__(self) -> None:
+        import torch
+
+        self.cuda = torch.cuda.is_available()
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            return
+
+    def measure(self) -> dict[str, float]:
+        """Peak memory by kind."""
+        found = {"process_mib": self._process()}
+        if self.cuda:
+            import torch
+
+            found["cuda_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return found
+
+    @staticmethod
+    def _process() -> float:
+        try:
+            for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+                if line.startswith("VmHWM:"):
+                    return round(int(line.split()[1]) / 2**10, 1)
+        except OSError:
+            pass
+        import resource
+
+        unit = 2**20 if platform.system() == "Darwin" else 2**10
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

@@ -1,0 +1,265 @@
+"""What a study is: networks, weight decays and seeds, read from a JSON file and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.errors import InputError
+
+TABLES = ("table1", "table2", "ladder")
+ENTRY_KEYS = ("network", "name", "weight_decays", "seeds", "tuning_seeds", "overrides")
+KEYS = (
+    "name",
+    "title",
+    "table",
+    "manifest",
+    "dataset_dir",
+    "networks",
+    "weight_decays",
+    "seeds",
+    "tuning_seeds",
+    "overrides",
+)
+# What the study itself sets in each trial.
+OWN_KEYS = (
+    "bundle_root",
+    "manifest",
+    "dataset_dir",
+    "ckpt_dir",
+    "output_dir",
+    "seed",
+    "weight_decay",
+    "resume",
+    "progress",
+    "tensorboard",
+    "network_def",
+)
+
+Overrides = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the study's table.
+
+    Args:
+        name: as the table shows it.
+        network_def: the bundle's ``network_def``: a class and its arguments.
+        weight_decays: what is tried; the one with the lowest validation loss is kept.
+        seeds: random initialisations of the final network.
+        tuning_seeds: those with which the weight decays are compared.
+        overrides: of the bundle's config, beside the study's.
+    """
+
+    name: str
+    network_def: Mapping[str, Any]
+    weight_decays: tuple[float, ...]
+    seeds: tuple[int, ...]
+    tuning_seeds: tuple[int, ...]
+    overrides: Overrides = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, complete and checked; :func:`load_study` reads one.
+
+    Args:
+        name: of the study, which its output folder keeps.
+        entries: the rows, in the order of the table.
+        title: above the table.
+        table: ``table1``, ``table2`` or ``ladder`` where the paper has the same table; else empty.
+        overrides: of the bundle's config, for every trial.
+        manifest: the data, where the command names none; relative to the working folder.
+        dataset_dir: folder that its paths start from; None for its own.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    title: str = ""
+    table: str = ""
+    overrides: Overrides = field(default_factory=dict)
+    manifest: str | None = None
+    dataset_dir: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """The study as plain JSON without its data, with nothing left to defaults; :func:`parse_study` reads it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "table": self.table,
+            "overrides": dict(self.overrides),
+            "networks": [
+                {
+                    "name": entry.name,
+                    "network": dict(entry.network_def),
+                    "weight_decays": list(entry.weight_decays),
+                    "seeds": list(entry.seeds),
+                    "tuning_seeds": list(entry.tuning_seeds),
+                    "overrides": dict(entry.overrides),
+                }
+                for entry in self.entries
+            ],
+        }
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a study file.
+
+    Args:
+        path: JSON such as ``studies/table2.json``.
+
+    Raises:
+        InputError: naming file, key and rule.
+    """
+    file = Path(path)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        found = sorted(str(other) for other in file.parent.glob("*.json")) if file.parent.is_dir() else []
+        fix = f"There are {', '.join(found)}" if found else "Run the command in the project's folder"
+        raise InputError(file, "the study must exist", got="no file", fix=fix) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(file, "must be a readable JSON file", got=error) from error
+    return parse_study(content, where=file)
+
+
+def parse_study(content: Any, *, where: object = "study") -> Study:
+    """Check the content of a study file.
+
+    Args:
+        content: the JSON.
+        where: what errors name.
+
+    Raises:
+        InputError: naming key and rule.
+    """
+    if not isinstance(content, dict):
+        raise InputError(where, "must be a JSON object", got=type(content).__name__)
+    _check_keys(where, content, KEYS)
+    name = content.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        raise InputError(f"{where}, name", "must be one word of letters, digits, - and _", got=json.dumps(name))
+    table = content.get("table", "")
+    if table not in ("", *TABLES):
+        raise InputError(f"{where}, table", f"must be of {', '.join(TABLES)}, or left out", got=json.dumps(table))
+    listed = content.get("networks")
+    if not isinstance(listed, list) or not listed:
+        raise InputError(f"{where}, networks", "must list at least one network", got=json.dumps(listed))
+    entries = tuple(_entry(item, content, f"{where}, networks[{number}]") for number, item in enumerate(listed))
+    _check_names(where, [entry.name for entry in entries])
+    overrides = _overrides(content.get("overrides", {}), where)
+    data = {key: content.get(key) for key in ("manifest", "dataset_dir")}
+    for key, path in data.items():
+        if path is not None and (not isinstance(path, str) or not path):
+            raise InputError(f"{where}, {key}", "must be a path, or left out", got=json.dumps(path))
+    return Study(name, entries, title=str(content.get("title", "")), table=table, overrides=overrides, **data)
+
+
+def _entry(item: Any, study: Mapping[str, Any], where: str) -> Entry:
+    given: dict[str, Any] = {"network": item} if isinstance(item, str) else item
+    if not isinstance(given, dict) or "network" not in given:
+        raise InputError(where, 'must be the name of a network, or an object with "network"', got=json.dumps(item))
+    _check_keys(where, given, ENTRY_KEYS)
+    network_def, name = _network(given["network"], where)
+    name = given.get("name", name)
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}, name", "must be given for a network of one's own", got=json.dumps(name))
+    numbers = {key: given.get(key, study.get(key)) for key in ("weight_decays", "seeds", "tuning_seeds")}
+    seeds = _seeds(numbers["seeds"], f"{where}, seeds")
+    tuning = seeds[:1] if numbers["tuning_seeds"] is None else _seeds(numbers["tuning_seeds"], f"{where}, tuning_seeds")
+    decays = _weight_decays(numbers["weight_decays"], f"{where}, weight_decays")
+    return Entry(name, network_def, decays, seeds, tuning, _overrides(given.get("overrides", {}), where))
+
+
+def _network(network: Any, where: str) -> tuple[dict[str, Any], str]:
+    """The bundle's ``network_def`` and the name in the table."""
+    from monai_lesion.networks.complexity import NETWORKS
+
+    if isinstance(network, dict) and isinstance(network.get("_target_"), str):
+        return dict(network), ""
+    if not isinstance(network, str) or network not in NETWORKS:
+        close = get_close_matches(str(network), NETWORKS, n=1, cutoff=0.5)
+        fix = f"Did you mean {close[0]!r}?" if close else 'Or an object with "_target_", a class by its full name'
+        raise InputError(f"{where}, network", f"must be of {', '.join(NETWORKS)}", got=json.dumps(network), fix=fix)
+    variant = NETWORKS[network]
+    target = f"monai_lesion.networks.{getattr(variant.network, '__name__', '')}"
+    return {"_target_": target, **variant.options}, network
+
+
+def _check_keys(where: object, content: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in content:
+        if key not in known and not key.startswith("_"):
+            close = get_close_matches(key, known, n=1)
+            fix = f"Did you mean {close[0]!r}?" if close else ""
+            raise InputError(where, f"may have the keys {', '.join(known)}", got=repr(key), fix=fix)
+
+
+def _check_names(where: object, names: Sequence[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(folder_name(name), name)
+        if names.count(name) > 1 or other != name:
+            fix = 'Give each a "name" of its own'
+            raise InputError(f"{where}, networks", "must differ in name", got=f"{other!r} and {name!r}", fix=fix)
+
+
+def folder_name(name: str) -> str:
+    """A name as a folder.
+
+    Example:
+        >>> folder_name("Lighter U-net @8")
+        'lighter-u-net-8'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _weight_decays(values: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(values, list) or not values:
+        raise InputError(where, "must list at least one weight decay", got=json.dumps(values), fix="Such as [0.0001]")
+    for value in values:
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise InputError(where, "must be numbers of at least 0", got=json.dumps(value))
+    if len(set(values)) < len(values):
+        raise InputError(where, "must differ", got=json.dumps(values))
+    return tuple(float(value) for value in values)
+
+
+def _seeds(values: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(values, list) or not values:
+        raise InputError(where, "must list at least one seed", got=json.dumps(values), fix="Such as [0, 1, 2]")
+    for value in values:
+        if type(value) is not int or not 0 <= value < 2**32:
+            raise InputError(where, "must be whole numbers of at least 0", got=json.dumps(value))
+    if len(set(values)) < len(values):
+        raise InputError(where, "must differ", got=json.dumps(values))
+    return tuple(values)
+
+
+def _overrides(given: Any, where: object) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise InputError(f"{where}, overrides", "must be an object of config keys", got=type(given).__name__)
+    check_own_keys(given, f"{where}, overrides")
+    return dict(given)
+
+
+def check_own_keys(overrides: Overrides, where: str) -> None:
+    """See that overrides leave alone what the study sets.
+
+    Args:
+        overrides: of the bundle's config.
+        where: what the error names.
+
+    Raises:
+        InputError: naming the key.
+    """
+    for key in overrides:
+        if key in OWN_KEYS or key.startswith("network_def#"):
+            fix = "See networks, weight_decays and seeds" if key.startswith(("network", "weight", "seed")) else ""
+            raise InputError(where, "must not set what the study sets", got=repr(key), fix=fix)
