@@ -29,7 +29,7 @@ test: setup
 	@touch $@
 
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest -m 'not slow'
+	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=monai_lesion/dicom --ignore=monai_lesion/pacs
 
 unit: setup
 	$(BIN)/python -m pytest -m 'not slow'

@@ -10,9 +10,27 @@ from typing import Annotated, Any
 import typer
 
 from monai_lesion import __version__
+from monai_lesion.calipers.commands import register as register_calipers
 from monai_lesion.errors import InputError
+from monai_lesion.label.commands import register as register_label
+from monai_lesion.packaging_commands import register as register_packaging
 from monai_lesion.pacs.commands import register as register_pacs
-from monai_lesion.segmenter_options import BUNDLE, Bundle, Crop, Device, Published, Settings, Weights, open_segmenter
+from monai_lesion.runtimes.commands import register as register_runtimes
+from monai_lesion.segmenter_options import (
+    BUNDLE,
+    Bundle,
+    Crop,
+    Device,
+    Precision,
+    Published,
+    RuntimeName,
+    SegKind,
+    SegType,
+    Settings,
+    Weights,
+    open_segmenter,
+)
+from monai_lesion.study.commands import register as register_study
 
 app = typer.Typer(
     help="Find and measure lesions in ultrasound images. Research use only; not a medical device.",
@@ -185,9 +203,12 @@ def predict(
     formats: Annotated[
         str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
     ] = "png",
+    seg_type: SegKind = SegType.BINARY,
     frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0; all of them.")] = None,
     crop: Crop = False,
     device: Device = None,
+    runtime: RuntimeName = None,
+    precision: Precision = None,
     settings: Settings = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
 ) -> None:
@@ -200,21 +221,43 @@ def predict(
         if kind not in FORMATS:
             raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=kind)
     segmenter = open_segmenter(
-        bundle, weights=weights, published=published, device=device, settings=settings, crop=crop
+        bundle,
+        weights=weights,
+        published=published,
+        device=device,
+        settings=settings,
+        crop=crop,
+        runtime=runtime,
+        precision=precision,
     )
-    written = segment_files(segmenter, files, output, formats=kinds, frame=frame, skip_existing=skip_existing)
+    written = segment_files(
+        segmenter,
+        files,
+        output,
+        formats=kinds,
+        seg_type=seg_type.value,
+        frame=frame,
+        skip_existing=skip_existing,
+    )
     typer.echo(f"{written} segmented, results in {output}")
 
 
 @app.command()
-def networks() -> None:
+def networks(
+    width: Annotated[float, typer.Option(help="Of the U-nets: multiplies their channels, in steps of 1/16.")] = 1.0,
+) -> None:
     """Show the networks of the paper: parameters, FLOPs of one 256 x 256 image, the paper's Dice."""
     from monai_lesion.networks.complexity import complexity_table, format_complexity
 
-    typer.echo(format_complexity(complexity_table()))
+    typer.echo(format_complexity(complexity_table(width=width)))
 
 
 register_pacs(app)
+register_label(app)
+register_packaging(app)
+register_runtimes(app)
+register_study(app)
+register_calipers(app)
 
 if __name__ == "__main__":
     main()

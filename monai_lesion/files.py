@@ -17,11 +17,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         Where to write: a hidden name in the same folder, with the same ending.
+
+    Raises:
+        OSError: when the file cannot be written; it names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk has none
+        raise
     finally:
         partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,11 @@ class Segmentation:
         """Row and column step in millimetres; None when the file does not know them at the lesion."""
         return self.calibration.spacing
 
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """The 4 x 4 RAS affine of (x, y, z): the file's own, else in the unit of the measurements."""
+        return replace(self.image, spacing=self.spacing).affine
+
     @cached_property
     def measurements(self) -> Measurements | None:
         """Axes, area and more, each with its unit: millimetres where the spacing is known; None without a lesion."""
@@ -78,7 +83,7 @@ class Segmentation:
         name: str | None = None,
         seg_type: str = "binary",
     ) -> list[Path]:
-        """Write the result.
+        """Write the result; nothing at all where one of the DICOM objects cannot be made.
 
         Args:
             output_dir: folder, made when absent.
@@ -99,17 +104,19 @@ class Segmentation:
             if kind not in FORMATS:
                 raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
         stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
-        seg = self._dicom("dicom-seg", seg_type=seg_type) if "dicom-seg" in formats else None
-        return [file for kind in formats for file in self._write(kind, stem, seg)]
+        objects: dict[str, Dataset | None] = {}
+        for kind in DICOM_ENDINGS:  # the SEG first, for the report refers to it
+            if kind in formats:
+                objects[kind] = self._dicom(kind, seg=objects.get("dicom-seg"), seg_type=seg_type)
+        return [file for kind in formats for file in self._write(kind, stem, objects.get(kind))]
 
-    def _write(self, kind: str, stem: Path, seg: Dataset | None) -> list[Path]:
+    def _write(self, kind: str, stem: Path, content: Dataset | None) -> list[Path]:
         """The file written, or none."""
         if kind in ENDINGS:
-            return [write_mask(self.mask, stem, format=kind, affine=self.image.affine)]
+            return [write_mask(self.mask, stem, format=kind, affine=self.affine)]
         if kind in DICOM_ENDINGS:
             from monai_lesion.dicom import write
 
-            content = seg if kind == "dicom-seg" else self._dicom(kind, seg=seg)
             return [] if content is None else [write(content, Path(f"{stem}{DICOM_ENDINGS[kind]}"))]
         file = Path(f"{stem}{RESULT_ENDINGS[kind]}")
         with replacing(file) as partial:

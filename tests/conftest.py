@@ -1,4 +1,4 @@
-"""What the extra `dicom` is needed for skips, with the reason, where it is not installed: on the oldest stack."""
+"""What an extra is needed for skips, with the reason, where it is not installed: on the oldest stack."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from pathlib import Path
 import pydicom
 import pytest
 
-WRITERS = [Path(__file__).with_name(name) for name in ("dicom", "pacs")]
+
+def missing() -> dict[Path, str]:
+    """Folders of tests that cannot run here, and why."""
+    folders = {}
+    if find_spec("highdicom") is None or pydicom.__version__.startswith("2"):
+        reason = f"the DICOM writers need highdicom and pydicom 3, not {pydicom.__version__}"
+        folders |= dict.fromkeys(("dicom", "pacs"), reason)
+    if find_spec("matplotlib") is None:
+        folders["report"] = "reports need Matplotlib, of the extra study"
+    return {Path(__file__).with_name(name): reason for name, reason in folders.items()}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of the DICOM writers and of what stores their objects."""
-    if find_spec("highdicom") is not None and not pydicom.__version__.startswith("2"):
-        return
-    skip = pytest.mark.skip(reason=f"the DICOM writers need highdicom and pydicom 3, not {pydicom.__version__}")
+    """Skip the tests of those folders."""
+    reasons = missing()
     for item in items:
-        if any(folder in item.path.parents for folder in WRITERS):
-            item.add_marker(skip)
+        for folder, reason in reasons.items():
+            if folder in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))

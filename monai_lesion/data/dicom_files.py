@@ -204,7 +204,8 @@ def open_dicom(path: Path) -> DicomFile:
             rule = "must be an ultrasound or secondary capture image"
             raise ImageError(path, rule, got=UID(kind).name, fix=fix)
         if start < 0:
-            raise ImageError(path, "must hold an image", got="DICOM without pixel data")
+            fix = "Check that the file is whole"
+            raise ImageError(path, "must hold an image", got="DICOM without pixel data", fix=fix)
         rows, columns = _number(path, header, "Rows"), _number(path, header, "Columns")
         if rows * columns > MAX_PIXELS:
             got = f"{rows} x {columns}"

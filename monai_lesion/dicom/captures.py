@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_lesion.data.dicom_files import quiet
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, lossy_compression, seal
 from monai_lesion.dicom.sources import SourceFrame, open_source, value_of
@@ -24,6 +25,7 @@ MARGIN = 6
 PLAIN = str.maketrans("²³", "23")  # Pillow's own font has no raised digits
 
 
+@quiet()  # what pydicom finds odd in the source it quotes
 def secondary_capture(
     source: Dataset | str | Path,
     picture: NDArray[np.uint8],

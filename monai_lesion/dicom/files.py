@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monai_lesion.data.dicom_files import quiet
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 
@@ -21,10 +23,15 @@ def write(dataset: Dataset, path: str | Path) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        OSError: when it cannot be written.
     """
-    file = Path(path)
+    file, content = Path(path), BytesIO()
+    with quiet():
+        dataset.save_as(content, enforce_file_format=True)
     with replacing(file) as partial:
-        dataset.save_as(partial, enforce_file_format=True)
+        partial.write_bytes(content.getvalue())  # of a full disk, pydicom tells with a traceback in the text
     return file
 
 

@@ -147,8 +147,9 @@ def lossy_compression(source: SourceFrame) -> Dataset:
     dataset, header = Dataset(), source.header
     dataset.LossyImageCompression = "01" if value_of(header, "LossyImageCompression") == "01" else "00"
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        if dataset.LossyImageCompression == "01" and value_of(header, keyword):
-            setattr(dataset, keyword, header[keyword].value)
+        value = value_of(header, keyword) if dataset.LossyImageCompression == "01" else None
+        if value and re.fullmatch(r"[A-Z0-9_ .+\-\\]+", _text(value), re.IGNORECASE):
+            setattr(dataset, keyword, value)
     return dataset
 
 

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
-from monai_lesion.handlers.training import val_loss
+from monai_lesion.handlers.training import val_loss, validated
 from monai_lesion.processes import leads, refuse_processes
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,11 @@ class Checkpoints:
         refuse_processes("a training", unless_connected=True)
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._tell)
+
+    def _tell(self) -> None:
+        if self.best == math.inf:
+            logger.warning("no epoch was validated, so there is no %s: lower --val_interval", self.best_path)
 
     def load(self, engine: Engine) -> None:
         """Take up ``last.ckpt``, unless the trainer has trained already, as in the rounds of a federated training."""
@@ -104,7 +109,7 @@ class Checkpoints:
 
     def __call__(self, engine: Engine) -> None:
         """Save after one epoch."""
-        loss = val_loss(self.evaluator)
+        loss = val_loss(self.evaluator) if validated(self.evaluator, engine) else math.inf
         better = loss < self.best
         self.best = min(loss, self.best)
         if not leads():

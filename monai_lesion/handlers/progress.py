@@ -13,13 +13,14 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_lesion.files import replacing
+from monai_lesion.handlers.training import validated
 from monai_lesion.processes import leads
 
 
 class MetricsLog:
     """Append one row an epoch to a CSV file: losses, validation metrics, learning rate, seconds, images a second.
 
-    A resumed run drops the rows after the epoch it goes on from. Of several processes the first writes, for all.
+    An epoch that is not validated leaves the metrics empty. A resumed run drops the rows after the epoch it goes on from. Of several processes the first writes, for all.
 
     Args:
         path: the CSV file.
@@ -60,10 +61,11 @@ class MetricsLog:
             loss, images = idist.all_reduce(loss) / processes, int(idist.all_reduce(images))
         if not leads():
             return
+        metrics = self.evaluator.state.metrics if validated(self.evaluator, engine) else {}
         row = {
             "epoch": engine.state.epoch,
             "train_loss": f"{loss:.6f}",
-            **{name: f"{float(value):.6f}" for name, value in self.evaluator.state.metrics.items()},
+            **{name: f"{float(value):.6f}" for name, value in metrics.items()},
             "learning_rate": f"{self.optimizer.param_groups[0]['lr']:.3g}",
             "seconds": f"{seconds:.1f}",
             "images_per_second": f"{images / seconds:.2f}",
@@ -73,7 +75,7 @@ class MetricsLog:
             with self.path.open(newline="") as file:
                 rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < engine.state.epoch]
         with replacing(self.path) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row), extrasaction="ignore")
+            writer = csv.DictWriter(file, fieldnames=list(max((row, *rows), key=len)), extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
 

@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler, TensorBoardStatsHandler, from_engine
 
 from monai_lesion.errors import InputError
+from monai_lesion.handlers.training import validated
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.overlays import draw_overlay
 from monai_lesion.processes import leads
@@ -31,7 +32,7 @@ class TensorBoard:
         log_dir: folder of TensorBoard's files.
         evaluator: the engine of the validation; its output has ``image``, ``label`` and ``mask``.
         optimizer: the learning rate is its first group's.
-        overlays: how many validation images are drawn after each epoch, reference red, prediction green.
+        overlays: how many validation images are drawn after each validation, reference red, prediction green.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class TensorBoard:
         """Write the learning rate and the overlays of one epoch."""
         epoch = engine.state.epoch
         self.writer.add_scalar("learning_rate", self.optimizer.param_groups[0]["lr"], epoch)
-        for number, picture in enumerate(self.drawn, 1):
+        for number, picture in enumerate(self.drawn if validated(self.evaluator, engine) else [], 1):
             self.writer.add_image(f"validation/{number}", picture, epoch, dataformats="HWC")
         self.writer.flush()
 

@@ -35,6 +35,11 @@ def val_loss(engine: Engine) -> float:
     return float(idist.broadcast(loss, src=0)) if idist.get_world_size() > 1 else loss
 
 
+def validated(evaluator: Engine, trainer: Engine) -> bool:
+    """Whether the trainer's epoch was validated; with a ``val_interval`` above 1 not each is."""
+    return bool(evaluator.state.epoch == trainer.state.epoch)
+
+
 class SeedEveryEpoch:
     """Reseed torch and the dataset's transforms from (seed, epoch), so that a resumed run repeats an unbroken one.
 
@@ -120,7 +125,7 @@ class EarlyStop:
 
     Args:
         evaluator: the engine whose ``val_loss`` is followed.
-        patience: epochs without a fall.
+        patience: epochs without a fall; only those that are validated count.
         min_epochs: epochs that are always run.
 
     Source:
@@ -149,9 +154,11 @@ class EarlyStop:
 
     def __call__(self, engine: Engine) -> None:
         """Count one epoch."""
+        if not validated(self.evaluator, engine):
+            return
         loss, count = val_loss(self.evaluator), engine.state.early_stop
         bad_epochs = 0 if loss < count["best"] else count["bad_epochs"] + 1
         engine.state.early_stop = {"best": min(loss, count["best"]), "bad_epochs": bad_epochs}
         if bad_epochs >= self.patience and engine.state.epoch >= self.min_epochs:
-            logger.info("stopped: the validation loss has not fallen for %d epochs", bad_epochs)
+            logger.info("stopped: the validation loss has not fallen for %d validations", bad_epochs)
             engine.terminate()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_lesion.data.dicom_files import SOP_CLASSES
+from monai_lesion.data.images import frame_count
 from monai_lesion.dicom.identity import MANUFACTURER
 from monai_lesion.dicom.sources import value_of
 from monai_lesion.errors import InputError
@@ -74,7 +75,7 @@ def make_objects(
     if str(value_of(header, "BurnedInAnnotation") or "") == "YES":
         text = "instance %s has burned-in annotation, and so has its Secondary Capture; it may name the patient"
         logger.warning(text, header.SOPInstanceUID)
-    frames = int(value_of(header, "NumberOfFrames") or 1)
+    frames = frame_count(file)
     wanted: list[int | None] = [None] if frames == 1 else [frame] if frame is not None else list(range(frames))
     for number in wanted:
         result = segmenter(file, frame=number)

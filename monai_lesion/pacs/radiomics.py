@@ -59,7 +59,7 @@ def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str)
     grey = np.asarray(Image.fromarray(result.image.pixels).convert("L"))
     files = [folder / f"{name}_image.nii.gz", folder / f"{name}_mask.nii.gz"]
     for file, array in zip(files, (grey, result.mask), strict=True):
-        _write(array, result.image.affine, file)
+        _write(array, result.affine, file)
     return [*files, _append(folder / TABLE, [file.name for file in files])]
 
 

@@ -129,6 +129,15 @@ def test_learning_rate_halves_after_each_epoch_whose_validation_loss_does_not_fa
     assert halved > 0
 
 
+def test_validation_of_every_other_epoch(manifest, tmp_path):
+    train(manifest, tmp_path, max_epochs=3, val_interval=2, tensorboard=True)
+    assert [row["val_loss"] != "" for row in log(tmp_path)] == [False, True, False]
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["best"] == pytest.approx(
+        float(log(tmp_path)[1]["val_loss"]), abs=1e-6
+    )
+    assert (tmp_path / "model.pt").is_file()
+
+
 def test_early_stop_follows_the_validation_loss(manifest, tmp_path):
     train(manifest, tmp_path, max_epochs=30, min_epochs=0, learning_rate=0.0, patience=2, seed=3)
     losses = [float(row["val_loss"]) for row in log(tmp_path)]

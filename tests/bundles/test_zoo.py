@@ -60,6 +60,7 @@ def test_the_card_follows_the_zoos_template() -> None:
                 "device",
                 "dataset_dir",
                 "output_dir",
+                "val_interval",
                 *("train#trainer#max_epochs", "train#dataset#data", "train#handlers", "train#inferer"),
                 *("validate#evaluator", "validate#dataset#data", "validate#handlers", "validate#key_metric"),
                 *("train#preprocessing", "validate#preprocessing", "validate#postprocessing", "validate#inferer"),

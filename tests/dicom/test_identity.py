@@ -101,6 +101,21 @@ def test_no_warning_or_log_names_the_patient(tmp_path, make, caplog):
 
 
 @makers
+def test_no_warning_or_log_quotes_what_is_malformed(tmp_path, make, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lossy = {"LossyImageCompression": "01", "LossyImageCompressionMethod": f"{PLANTED}\u00e9"}
+        file = make_source(tmp_path, **lossy, SeriesInstanceUID=PLANTED)
+    caplog.clear()  # of what making the source said
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make(file, ellipse_mask(), ALGORITHM)
+        encoded(made)
+    assert PLANTED not in caplog.text + "".join(str(each.message) for each in caught)
+    assert "LossyImageCompressionMethod" not in made  # dciodvfy would refuse it
+
+
+@makers
 def test_bare_source_gives_empty_attributes(tmp_path, make):
     absent = dict.fromkeys(set(IDENTITY) - {"StudyInstanceUID"} | {"ContentDate", "ContentTime", "InstanceNumber"})
     made = make(make_source(tmp_path, **absent, SeriesNumber=None), ellipse_mask(), ALGORITHM)

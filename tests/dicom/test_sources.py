@@ -88,18 +88,19 @@ def test_header_is_read_without_its_pixels(tmp_path):
     assert "PixelData" not in open_source(make_source(tmp_path)).header
 
 
-def test_write_leaves_nothing_half_written(tmp_path, monkeypatch):
+def test_full_disk_leaves_nothing_half_written_and_names_the_file(tmp_path):
+    resource = pytest.importorskip("resource", reason="only POSIX can limit the size of files")
     dataset = pydicom.dcmread(make_source(tmp_path))
     assert write(dataset, tmp_path / "new" / "out.dcm").is_file()
-
-    def fail(self, path, **_):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(pydicom.Dataset, "save_as", fail)
-    monkeypatch.setattr(pydicom.FileDataset, "save_as", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write(dataset, tmp_path / "new" / "second.dcm")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write(dataset, tmp_path / "new" / "second.dcm")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "new" / "second.dcm")
+    assert "Traceback" not in str(caught.value)  # which pydicom puts into the text
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["out.dcm"]
 
 

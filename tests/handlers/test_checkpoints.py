@@ -9,7 +9,7 @@ from monai_lesion.errors import CheckpointError
 from monai_lesion.handlers import Checkpoints
 
 
-def run(folder, losses, *, resume=False, network=None, stop_after=None, steps=2):
+def run(folder, losses, *, resume=False, network=None, stop_after=None, steps=2, every=1):
     """Train a single weight that counts its epochs, with these validation losses."""
     network = network or nn.Linear(1, 1, bias=False)
     with torch.no_grad():
@@ -20,7 +20,9 @@ def run(folder, losses, *, resume=False, network=None, stop_after=None, steps=2)
     def epoch(engine):
         with torch.no_grad():
             network.weight += 1
-        evaluator.state.metrics["val_loss"] = losses[engine.state.epoch - 1]
+        if engine.state.epoch % every == 0:
+            evaluator.state.epoch = engine.state.epoch
+            evaluator.state.metrics["val_loss"] = losses[engine.state.epoch - 1]
         if engine.state.epoch == stop_after:
             optimizer.param_groups[0]["lr"] = 0.25
 
@@ -37,6 +39,18 @@ def epoch_of(path):
 def test_best_is_the_epoch_of_the_lowest_validation_loss(tmp_path):
     run(tmp_path, [0.5, 0.2, 0.3, 0.2])
     assert epoch_of(tmp_path / "model.pt") == 2
+
+
+def test_best_is_one_of_the_validated_epochs_and_the_last_is_kept_all_the_same(tmp_path):
+    run(tmp_path, [0.1, 0.5, 0.1, 0.3, 0.1], every=2)
+    assert epoch_of(tmp_path / "model.pt") == 4
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 5
+
+
+def test_a_run_without_a_validation_tells_why_there_is_no_best_network(tmp_path, caplog):
+    run(tmp_path, [0.1, 0.5], every=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert "no epoch was validated, so there is no" in caplog.text
 
 
 def test_resumed_run_takes_up_everything_and_keeps_the_better_network(tmp_path):

@@ -9,13 +9,18 @@ from torch import nn
 from monai_lesion.handlers import MetricsLog, Progress
 
 
-def run(path, losses, *, first=1, append=False):
+def run(path, losses, *, first=1, append=False, every=1):
     """Train with these losses, one an epoch of two iterations with three images each."""
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.125)
     evaluator = Engine(lambda engine, batch: None)
-    evaluator.state.metrics["val_loss"] = 0.25
     trainer = Engine(lambda engine, batch: [{"loss": torch.tensor(losses[engine.state.epoch - 1] + batch)}] * 3)
     trainer.add_event_handler(Events.STARTED, lambda engine: setattr(engine.state, "epoch", first - 1))
+
+    def validate(engine):
+        if engine.state.epoch % every == 0:
+            evaluator.state.epoch, evaluator.state.metrics["val_loss"] = engine.state.epoch, 0.25
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
     MetricsLog(path, evaluator, optimizer, append=append).attach(trainer)
     Progress().attach(trainer)
     trainer.run([0.0, 0.5], max_epochs=len(losses))
@@ -38,6 +43,13 @@ def test_resumed_log_replaces_the_rows_from_its_epoch_on(tmp_path):
     run(tmp_path / "metrics.csv", [1.0, 2.0, 3.0])
     run(tmp_path / "metrics.csv", [0.0, 0.0, 7.0, 8.0], first=3, append=True)
     assert [float(row["train_loss"]) for row in rows(tmp_path / "metrics.csv")] == [1.25, 2.25, 7.25, 8.25]
+
+
+def test_epochs_that_are_not_validated_have_a_row_without_the_metrics(tmp_path):
+    run(tmp_path / "metrics.csv", [1.0, 2.0, 3.0], every=2)
+    table = rows(tmp_path / "metrics.csv")
+    assert [row["val_loss"] for row in table] == ["", "0.250000", ""]
+    assert [float(row["train_loss"]) for row in table] == [1.25, 2.25, 3.25]
 
 
 def test_a_new_run_drops_the_old_log(tmp_path):

@@ -15,22 +15,24 @@ from monai_lesion.handlers import EarlyStop, SeedEveryEpoch, StopOnBadLoss, val_
 
 
 class Scores:
-    """An evaluator whose validation loss is read from a list, one value an epoch."""
+    """An evaluator whose validation loss is read from a list, one value an epoch, in every epoch or every few."""
 
-    def __init__(self, losses):
-        self.losses = losses
+    def __init__(self, losses, every=1):
+        self.losses, self.every = losses, every
         self.engine = Engine(lambda engine, batch: None)
 
     def attach(self, trainer):
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self.read)
 
     def read(self, trainer):
-        self.engine.state.metrics["val_loss"] = self.losses[trainer.state.epoch - 1]
+        if trainer.state.epoch % self.every == 0:
+            self.engine.state.epoch = trainer.state.epoch
+            self.engine.state.metrics["val_loss"] = self.losses[trainer.state.epoch - 1]
 
 
-def train(losses, *, max_epochs=None, **options):
+def train(losses, *, max_epochs=None, every=1, **options):
     """Epochs that are run with these validation losses, and the trainer."""
-    scores, trainer = Scores(losses), Engine(lambda engine, batch: None)
+    scores, trainer = Scores(losses, every), Engine(lambda engine, batch: None)
     scores.attach(trainer)
     stop = EarlyStop(scores.engine, **options)
     stop.attach(trainer)
@@ -41,6 +43,12 @@ def train(losses, *, max_epochs=None, **options):
 def test_stops_at_the_fifteenth_epoch_without_a_fall():
     epochs, _ = train([1.0, 0.5] + [0.5] * 40, min_epochs=0)
     assert epochs == 2 + 15
+
+
+def test_patience_counts_validated_epochs_alone():
+    epochs, trainer = train([1.0] * 30, every=3, patience=2, min_epochs=0)
+    assert epochs == 3 * (1 + 2)
+    assert trainer.state.early_stop == {"best": 1.0, "bad_epochs": 2}
 
 
 def test_never_stops_before_the_fiftieth_epoch():

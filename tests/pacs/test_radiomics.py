@@ -6,12 +6,15 @@ import csv
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
 
+from monai_lesion.data.calibration import Calibration
 from monai_lesion.data.images import UltrasoundImage
+from monai_lesion.data.regions import Region
 from monai_lesion.errors import InputError
 from monai_lesion.pacs.radiomics import export_radiomics
 from monai_lesion.results import Segmentation
@@ -88,3 +91,12 @@ def test_pyradiomics_finds_our_area_from_another_folder(tmp_path):
     assert float(line["original_shape2D_PixelSurface"]) == pytest.approx(measured.area.value, rel=1e-6)
     assert float(line["original_shape2D_MaximumDiameter"]) == pytest.approx(measured.long_axis.value, abs=0.2)
     assert float(line["original_firstorder_Mean"]) == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+
+
+def test_scale_is_that_of_the_region_around_the_lesion(tmp_path, caplog):
+    regions = Region(0, 0, 20, 28, (0.2, 0.1)), Region(0, 28, 20, 30, (0.5, 0.5))
+    known = replace(result(spacing=None).image, calibration=Calibration(None, "none", regions))
+    image, mask, _ = export_radiomics(replace(result(), image=known), tmp_path, name="a")
+    for file in (image, mask):
+        assert [float(step) for step in nibabel.load(file).header.get_zooms()[:2]] == pytest.approx([0.1, 0.2])
+    assert "in pixels" not in caplog.text
