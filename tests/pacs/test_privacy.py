@@ -59,7 +59,8 @@ UNNEEDED = (
     "ProtocolName",
     "RequestingPhysician",
 )
-WORDS = [HIDDEN, "Planted", "Petra", "4711", "19570813", "ACC-XQ", "SID-XQ", "Quirina"]
+# "-4711", for the digits alone stand in some UID by chance.
+WORDS = [HIDDEN, "Planted", "Petra", "-4711", "19570813", "ACC-XQ", "SID-XQ", "Quirina"]
 FORMATS = "png,nifti,json,overlay,dicom-seg,dicom-sr,sc"
 
 
