@@ -69,7 +69,8 @@ def _rounded(row: Any) -> dict[str, str]:
 def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
     if not rows:
         return
+    longest = max(rows, key=len)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), restval="", extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(file, list(longest), restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

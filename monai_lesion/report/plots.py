@@ -113,7 +113,7 @@ def plot_curves(study: StudyResults, path: Path) -> Path | None:
         return None
     columns = min(3, len(entries))
     rows = -(-len(entries) // columns)
-    top = max(value for trial in logged for row in trial.log for value in (row["val_loss"], row["train_loss"]))
+    top = max(value for trial in logged for row in trial.log for value in (row.get("val_loss", 0.0), row["train_loss"]))
 
     def draw(figure: Any) -> None:
         for number, entry in enumerate(entries):
@@ -124,7 +124,8 @@ def plot_curves(study: StudyResults, path: Path) -> Path | None:
                 final = bool(trial.images)
                 style = {"lw": 1.3 if final else 0.8, "alpha": 1.0 if final else 0.45, "marker": mark}
                 axis.plot(epochs, [row["train_loss"] for row in trial.log], color=GREY, **style)
-                axis.plot(epochs, [row["val_loss"] for row in trial.log], color=BLUE, **style)
+                seen = [row for row in trial.log if "val_loss" in row]  # not each epoch need be validated
+                axis.plot([row["epoch"] for row in seen], [row["val_loss"] for row in seen], color=BLUE, **style)
             axis.set_title(entry, fontsize=9)
             axis.set_ylim(0, top * 1.05)
             axis.grid(alpha=0.25)
