@@ -217,9 +217,9 @@ def predict(
     from monai_lesion.results import FORMATS
 
     kinds = _listed(formats)
-    for kind in kinds:
-        if kind not in FORMATS:
-            raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=kind)
+    unknown = [kind for kind in kinds if kind not in FORMATS]
+    if unknown or not kinds:
+        raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=", ".join(unknown) or "none")
     segmenter = open_segmenter(
         bundle,
         weights=weights,

@@ -27,7 +27,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk has none
+        if error.errno is not None and error.filename in (None, str(partial)):  # a full disk names none
+            error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)

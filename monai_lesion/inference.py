@@ -371,6 +371,7 @@ def segment_files(
         segmenter: segments one picture.
         sources: files and folders.
         output_dir: folder of the results, named after the images; those of a cine's frames end in ``_f0000`` and so on.
+            When it lies in a folder of ``sources``, earlier results in it are not taken for images.
         formats: as of :meth:`Segmentation.save`.
         seg_type: as of :meth:`Segmentation.save`.
         frame: frame of cines, from 0; None for all.
@@ -385,7 +386,8 @@ def segment_files(
     """
     from tqdm import tqdm
 
-    files = find_images(sources)
+    files = find_images(sources, leave_out=output_dir)
+    inputs = {file.resolve() for file in files}
     failures: dict[str, str] = {}
     done = 0
     with tqdm(total=len(files), desc="segmenting", unit="image", disable=not progress) as bar:
@@ -393,6 +395,12 @@ def segment_files(
             results = [Path(output_dir) / f"{name}{RESULT_ENDINGS[kind]}" for kind in formats]
             if not (skip_existing and all(result.exists() for result in results)):
                 try:
+                    for result in results:
+                        if result.resolve() in inputs:
+                            fix = "Give --output a folder of its own"
+                            raise InputError(
+                                result, "must not be an image of the batch: its result would replace it", fix=fix
+                            )
                     segmenter.segment(read_image(file, frame=number)).save(
                         output_dir, formats, name=name, seg_type=seg_type
                     )

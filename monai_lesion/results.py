@@ -73,7 +73,14 @@ class Segmentation:
     @cached_property
     def measurements(self) -> Measurements | None:
         """Axes, area and more, each with its unit: millimetres where the spacing is known; None without a lesion."""
-        return measure(self.mask, self.spacing) if self.mask.any() else None
+        return measure(self.mask, self.spacing, top=self._top()) if self.mask.any() else None
+
+    def _top(self) -> int:
+        """Where depth begins: the first row of the ultrasound region around the lesion, below any banner."""
+        regions = self.calibration.regions
+        believed = all(region.inside for region in regions)
+        around = [region for region in regions if believed and region.holds(self.mask)]
+        return min(around, key=lambda region: region.shape[0] * region.shape[1]).top if around else 0
 
     def save(
         self,

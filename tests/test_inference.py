@@ -378,3 +378,15 @@ def test_an_unknown_network_argument_is_named(weights):
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"must be a bundle with configs/inference.json, got none"):
         LesionSegmenter.from_bundle(tmp_path)
+
+
+def test_results_replace_no_image_and_are_not_taken_for_images(segmenter, tmp_path):
+    file = tmp_path / "a.png"
+    Image.fromarray(red()[0]).save(file)
+    before = file.read_bytes()
+    with pytest.raises(InputError, match=r"(?s)1 of 1 could not.*a\.png: must not be an image of the batch.*--output"):
+        segment_files(segmenter, tmp_path, tmp_path, progress=False)
+    assert file.read_bytes() == before
+    for _ in range(2):  # the second run finds the masks of the first
+        assert segment_files(segmenter, tmp_path, tmp_path / "masks", progress=False) == 1
+    assert [path.name for path in (tmp_path / "masks").rglob("*")] == ["a.png"]

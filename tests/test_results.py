@@ -57,3 +57,20 @@ def test_nothing_is_written_when_one_format_cannot_be_made(tmp_path, kind):
     with pytest.raises(InputError, match=f"a.png: {kind} needs a DICOM file as source"):
         found.save(tmp_path / "out", ["png", "json", kind])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("regions", "depth"),
+    [
+        ((Region(3, 0, 20, 30, (0.2, 0.1)),), (1 * 0.2, "mm")),
+        ((Region(3, 0, 20, 30),), (1, "px")),
+        ((Region(0, 0, 20, 30, (0.2, 0.1)), Region(3, 0, 20, 30, (0.2, 0.1))), (1 * 0.2, "mm")),
+        ((Region(3, 5, 20, 30, (0.2, 0.1)),), (4, "px")),  # the lesion crosses its border
+        ((Region(3, 0, 20, 30, (0.2, 0.1)), Region(0, 0, 20, 30, (0.2, 0.1), inside=False)), (4, "px")),
+        ((), (4, "px")),
+    ],
+    ids=["below a banner", "no scale", "the smaller of two", "across its border", "not believed", "no region"],
+)
+def test_depth_begins_where_the_region_around_the_lesion_does(regions, depth):
+    found = result(Calibration(None, "none", regions), slice(2, 12)).measurements.depth
+    assert (found.value, found.unit) == (pytest.approx(depth[0]), depth[1])

@@ -18,12 +18,13 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", *VOLUME_SUFFIXES)
 
 
-def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
+def find_images(sources: str | Path | Iterable[str | Path], *, leave_out: str | Path | None = None) -> list[Path]:
     """The image files of a list of files and folders, folders sorted and with their subfolders.
 
     Args:
         sources: a file, a folder or several; in a folder, files with a picture's ending or a DICOM preamble count,
             but neither hidden ones nor a DICOMDIR.
+        leave_out: a folder in which none is looked for, such as that of earlier results, unless it is a source itself.
 
     Raises:
         InputError: when nothing is found.
@@ -32,7 +33,12 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     for source in map(Path, listed):
         if source.is_dir():
-            files += [path for path in sorted(source.rglob("*")) if _is_image(path, source)]
+            skipped = None if leave_out is None else Path(leave_out).resolve()
+            if skipped is not None and skipped not in [source.resolve(), *source.resolve().parents]:
+                found = [path for path in source.rglob("*") if skipped not in path.resolve().parents]
+            else:
+                found = list(source.rglob("*"))
+            files += [path for path in sorted(found) if _is_image(path, source)]
         else:
             files.append(source)  # a missing file is reported as one bad file of the batch
     if not files:

@@ -148,7 +148,7 @@ def lossy_compression(source: SourceFrame) -> Dataset:
     dataset.LossyImageCompression = "01" if value_of(header, "LossyImageCompression") == "01" else "00"
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
         value = value_of(header, keyword) if dataset.LossyImageCompression == "01" else None
-        if value and re.fullmatch(r"[A-Z0-9_ .+\-\\]+", _text(value), re.IGNORECASE):
+        if value and all(re.fullmatch(r"[A-Z0-9_ .+\-]{1,16}", each) for each in _text(value).split("\\")):
             setattr(dataset, keyword, value)
     return dataset
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from monai_lesion import cli
 from monai_lesion.data.readers import read_mask
+from monai_lesion.errors import InputError
 from tests.dicom import SHAPE, SPACING, make_source
 from tests.pacs import SMALL, finds_everything
 
@@ -101,3 +102,12 @@ def test_report_refers_to_the_seg_of_the_same_run(source, weights, tmp_path, for
         return
     reference = groups[1].referenced_segmentation_frame[0].ReferencedSOPSequence[0]
     assert reference.ReferencedSOPInstanceUID == pydicom.dcmread(f"{stem}.seg.dcm").SOPInstanceUID
+
+
+@pytest.mark.parametrize("formats", ["", " , ", "png,dicom"])
+def test_no_or_an_unknown_format_is_refused_with_the_known_ones(source, weights, tmp_path, formats):
+    arguments = ["predict", source, "--output", tmp_path / "out", "--weights", weights, "--formats", formats]
+    error = CliRunner().invoke(cli.app, list(map(str, arguments))).exception
+    assert isinstance(error, InputError), error
+    assert str(error).startswith("--formats: must be of png, nifti, json, overlay, dicom-seg, dicom-sr, sc, got ")
+    assert not (tmp_path / "out").exists()
