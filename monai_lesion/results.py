@@ -146,8 +146,15 @@ class Segmentation:
         if kind == "dicom-seg":
             return dicom.segmentation(path, self.mask, self.algorithm, frame=frame, kind=seg_type)
         if kind == "sc":
-            pixels = self.image.pixels
-            return dicom.secondary_capture(path, pixels, self.mask, self.algorithm, frame=frame, measurements=found)
+            return dicom.secondary_capture(
+                path,
+                self.image.pixels,
+                self.mask,
+                self.algorithm,
+                frame=frame,
+                measurements=found,
+                one_scale=self.image.spacing is not None,
+            )
         if found is None:
             return None
         return dicom.measurement_report(path, found, self.algorithm, frame=frame, segmentation=seg)

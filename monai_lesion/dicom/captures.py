@@ -34,6 +34,7 @@ def secondary_capture(
     *,
     frame: int | None = None,
     measurements: Measurements | None = None,
+    one_scale: bool = True,
 ) -> Dataset:
     """Make a colour picture with the contour, the axes and a band of text below.
 
@@ -44,6 +45,8 @@ def secondary_capture(
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.
         measurements: of the mask; None, or an empty mask, gives no sizes.
+        one_scale: whether their spacing holds for the whole picture; False leaves ``PixelSpacing`` away, by which a viewer
+            would measure wrongly in a region of another scale.
 
     Shape:
         - picture: ``(H, W)`` or ``(H, W, 3)`` uint8 RGB
@@ -68,7 +71,10 @@ def secondary_capture(
         rule = f"must be 8-bit, grey or RGB, with the rows and columns {origin.shape} of {origin.name}"
         raise InputError("picture", rule, got=f"{grey.dtype} {grey.shape}")
     pixels = draw_result(grey, inside, algorithm, measurements=measurements)
-    return seal(_dataset(origin, pixels, algorithm, measurements), origin)
+    dataset = _dataset(origin, pixels, algorithm)
+    if one_scale and measurements is not None and measurements.spacing is not None:
+        dataset.PixelSpacing = [round(step, 9) for step in measurements.spacing]
+    return seal(dataset, origin)
 
 
 def draw_result(
@@ -119,9 +125,7 @@ def _lines(mask: NDArray[np.uint8], algorithm: Algorithm, measurements: Measurem
     return [line.translate(PLAIN) for line in (*lines, made_by, NOTICE)]
 
 
-def _dataset(
-    source: SourceFrame, pixels: NDArray[np.uint8], algorithm: Algorithm, measurements: Measurements | None
-) -> Dataset:
+def _dataset(source: SourceFrame, pixels: NDArray[np.uint8], algorithm: Algorithm) -> Dataset:
     """Built without highdicom's SCImage, which wants an orientation of the patient that no ultrasound knows."""
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
@@ -179,8 +183,6 @@ def _dataset(
         dataset.Laterality = value_of(header, "Laterality") if value_of(header, "Laterality") in ("L", "R") else None
     if value_of(header, "BurnedInAnnotation") in ("YES", "NO"):  # whether pixels name the patient: our text does not
         dataset.BurnedInAnnotation = header.BurnedInAnnotation
-    if measurements is not None and measurements.spacing is not None:
-        dataset.PixelSpacing = [round(step, 9) for step in measurements.spacing]
     data = pixels.tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
     dataset["PixelData"].VR = "OB"

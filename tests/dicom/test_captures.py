@@ -84,6 +84,8 @@ def test_keeps_the_scale_so_that_a_viewer_can_measure(tmp_path):
     file = make_source(tmp_path)
     measured = measure(ellipse_mask(), SPACING)
     assert secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, measurements=measured).PixelSpacing == [0.2, 0.1]
+    options = {"measurements": measured, "one_scale": False}
+    assert "PixelSpacing" not in secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, **options)
     measured = measure(ellipse_mask())
     assert "PixelSpacing" not in secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, measurements=measured)
 
