@@ -20,7 +20,8 @@ from monai_lesion.processes import leads
 class MetricsLog:
     """Append one row an epoch to a CSV file: losses, validation metrics, learning rate, seconds, images a second.
 
-    An epoch that is not validated leaves the metrics empty. A resumed run drops the rows after the epoch it goes on from. Of several processes the first writes, for all.
+    The metrics of an epoch that is not validated stay empty. A resumed run drops the rows after the epoch it goes on
+    from. Of several processes the first writes, for all.
 
     Args:
         path: the CSV file.
@@ -74,8 +75,9 @@ class MetricsLog:
         if (self.append or engine.state.epoch > 1) and self.path.exists():
             with self.path.open(newline="") as file:
                 rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < engine.state.epoch]
+        names = max([list(row), *map(list, rows)], key=len)
         with replacing(self.path) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(max((row, *rows), key=len)), extrasaction="ignore")
+            writer = csv.DictWriter(file, fieldnames=names, extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
 

@@ -16,6 +16,7 @@ from monai_lesion.data.image_lists import output_names
 from monai_lesion.data.manifests import Manifest
 from monai_lesion.data.writers import write_mask
 from monai_lesion.errors import InputError
+from monai_lesion.handlers.tracking import track_evaluation
 from monai_lesion.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.overlays import PERCENTILES, write_overlays
@@ -109,6 +110,7 @@ class EvaluationTables:
         engine.add_event_handler(Events.STARTED, self.records.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.finish)
+        engine.add_event_handler(Events.COMPLETED, track_evaluation, self.output_dir, self.about)
 
     def __call__(self, engine: Engine) -> None:
         """Score one batch of upright masks and labels ``(1, H, W)``."""

@@ -1,9 +1,9 @@
-"""What a training tells TensorBoard and MLflow."""
+"""What a training or an evaluation tells TensorBoard and MLflow."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -140,19 +140,46 @@ class TrackedRun:
         tracker = _tracker(engine)
         if tracker is not None:
             network = describe(self.network.state_dict())
-            parameters = {**self.parameters, "network": network, "processes": idist.get_world_size()}
-            tracker._delete_exist_param_in_dict(parameters)
-            tracker._log_params(parameters)
+            _record(tracker, {**self.parameters, "network": network, "processes": idist.get_world_size()}, [])
         engine.remove_event_handler(self, Events.EPOCH_STARTED)
 
     def finish(self, engine: Engine) -> None:
         """Record the files."""
         tracker = _tracker(engine)
         if tracker is not None:
-            configs = sorted(self.output_dir.glob("config_*.json"))[-1:]
-            for file in (self.ckpt_dir / "model.pt", self.ckpt_dir / "metrics.csv", *configs):
-                if file.is_file():
-                    tracker.client.log_artifact(tracker.cur_run.info.run_id, str(file))
+            files = [self.ckpt_dir / "model.pt", self.ckpt_dir / "metrics.csv", *_config(self.output_dir)]
+            _record(tracker, {}, files)
+
+
+def track_evaluation(engine: Engine, output_dir: Path, parameters: Mapping[str, Any]) -> None:
+    """Parameters, config, tables and the overlays' sheet for the run that MONAI's ``MLFlowHandler`` opens.
+
+    The run is closed: MONAI leaves that of an evaluation open, and the next one would be written into it.
+
+    Args:
+        engine: the evaluator, when its metrics are complete.
+        output_dir: folder of what the evaluation wrote.
+        parameters: what was evaluated.
+    """
+    tracker = _tracker(engine)
+    if tracker is not None:
+        names = ("summary.json", "per_image.csv", "per_case.csv", "overlays/sheet.png")
+        _record(tracker, parameters, [*(output_dir / name for name in names), *_config(output_dir)])
+        tracker.close()
+
+
+def _config(folder: Path) -> list[Path]:
+    """The last config that MONAI wrote, ``config_DATE_TIME.json``."""
+    return sorted(folder.glob("config_*.json"))[-1:]
+
+
+def _record(tracker: MLFlowHandler, parameters: Mapping[str, Any], files: Iterable[Path]) -> None:
+    new = dict(parameters)
+    tracker._delete_exist_param_in_dict(new)
+    tracker._log_params(new)
+    for file in files:
+        if file.is_file():
+            tracker.client.log_artifact(tracker.cur_run.info.run_id, str(file))
 
 
 def _tracker(engine: Engine) -> Any:

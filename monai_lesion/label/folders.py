@@ -57,7 +57,7 @@ def write_label_app(
         overrides: config values written into the copy, such as ``{"network_def#group_size": 16}``.
 
     Raises:
-        InputError: when the folder is taken, or the bundle cannot be served.
+        InputError: when the folder is taken or in the bundle, or the bundle cannot be served.
         CheckpointError: when the weights are missing or another network's.
     """
     import torch
@@ -68,6 +68,8 @@ def write_label_app(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another --output")
     configs = _configs(root, overrides or {})
+    if target.resolve().is_relative_to(root):
+        raise InputError(target, "must lie outside the bundle, which is copied into it", got=root, fix="Name another")
     file = Path(weights) if weights is not None else root / "models" / "model.pt"
     load_weights(_network(root, configs), file)
     target.parent.mkdir(parents=True, exist_ok=True)

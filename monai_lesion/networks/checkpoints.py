@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,18 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; each means the same to the user
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        fix = "Files with whole modules, as the paper's authors released, need networks.published.load_published"
+        if reason.startswith("Weights only load failed"):  # torch goes on to recommend the unsafe way
+            found = re.search(r"GLOBAL ([\w.]+)", str(error))
+            reason = f"a {found[1]}" if found else "no file of PyTorch"
+        module = "Files with whole modules, as the paper's authors released, need networks.published.load_published"
+        fix = module if reason.startswith("a ") else ""
         raise CheckpointError(file, "must hold tensors only", got=reason, fix=fix) from error
     state = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(file, 'must be {"model": state_dict}', got=type(content).__name__)
+        got, fix = type(content).__name__, ""
+        if isinstance(content, dict) and {"network", "optimizer"} <= content.keys():
+            got, fix = "the state of a training", "Name the model.pt beside it"
+        raise CheckpointError(file, 'must be {"model": state_dict}', got=got, fix=fix)
     return state
 
 

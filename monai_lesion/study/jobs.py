@@ -184,11 +184,11 @@ def _workflow(kind: str, trial: Trial, changes: Mapping[str, Any]) -> Any:
 def _outcome(log: Path) -> dict[str, Any]:
     """Epochs and the best of them, from ``metrics.csv``."""
     rows = read_log(log)
-    best = min(rows, key=lambda row: row["val_loss"])
+    best = min(rows, key=lambda row: row.get("val_loss", math.inf))
     return {
         "epochs": len(rows),
         "best_epoch": int(best["epoch"]),
-        "best_val_loss": best["val_loss"],
+        "best_val_loss": best.get("val_loss", math.nan),
         "best_val_dice": best.get("val_mean_dice", math.nan),
     }
 

@@ -15,7 +15,8 @@ from monai_lesion.data.phantoms import write_phantoms
 from monai_lesion.errors import InputError
 from monai_lesion.handlers import untracked
 
-TRAIN = Path(__file__).parents[2] / "bundles" / "lighter_unet" / "configs" / "train.json"
+CONFIGS = Path(__file__).parents[2] / "bundles" / "lighter_unet" / "configs"
+TRAIN, EVALUATE, INFERENCE = (str(CONFIGS / f"{name}.json") for name in ("train", "evaluate", "inference"))
 # Loaded by Python before anything else: notes each attempt to reach a network, and refuses it.
 NO_NETWORK = """
 import os, socket
@@ -34,6 +35,19 @@ socket.getaddrinfo = resolve
 """
 
 
+def run_bundle(folder, name, configs, **options):
+    """One run that MLflow follows; what it does on a network stands in ``network.txt``."""
+    options |= {"network_def#group_size": 1, "spatial_size": "[32,32]", "progress": "False", "tracking": "mlflow"}
+    options |= {"ckpt_dir": folder / "models"}
+    command = [sys.executable, "-m", "monai.bundle", "run", name, "--config_file", str(configs)]
+    command += [str(part) for key, value in options.items() for part in (f"--{key}", value)]
+    # MLflow is silent by itself where it believes itself tested.
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTEST_CURRENT_TEST", "CI")}
+    environment |= {"PYTHONPATH": str(folder), "NETWORK_LOG": str(folder / "network.txt"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=580)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a training of two epochs that TensorBoard and MLflow followed without a network."""
@@ -42,16 +56,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     manifest = write_phantoms(folder / "data", cases=7, seed=2, workers=0, progress=False)
     (folder / "sitecustomize.py").write_text(NO_NETWORK)
-    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
-    options = {"manifest": manifest, "ckpt_dir": folder / "models", "output_dir": folder / "logs", "tracking": "mlflow"}
-    options |= {"max_epochs": 2, "batch_size": 4, "learning_rate": 0.003, "progress": "False", "run_name": "first"}
-    options |= {"network_def#group_size": 1, "spatial_size": "[32,32]", "tensorboard": "True"}
-    command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-    # MLflow is silent by itself where it believes itself tested.
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTEST_CURRENT_TEST", "CI")}
-    environment |= {"PYTHONPATH": str(folder), "NETWORK_LOG": str(folder / "network.txt"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=580)
-    assert done.returncode == 0, done.stderr[-3000:]
+    options = {"manifest": manifest, "output_dir": folder / "logs", "run_name": "first", "tensorboard": "True"}
+    run_bundle(folder, "training", TRAIN, **options, max_epochs=2, batch_size=4, learning_rate=0.003)
     return folder
 
 
@@ -79,6 +85,36 @@ def test_mlflow_has_parameters_metrics_and_artefacts_of_the_run(run):
         assert (folder / name).read_bytes() == (run / "models" / name).read_bytes()
     (config,) = folder.glob("config_*.json")
     assert json.loads(config.read_text())["learning_rate"] == 0.003
+
+
+@pytest.mark.slow
+def test_each_evaluation_is_a_finished_run_with_its_means_and_tables(run):
+    import mlflow
+
+    options = {"manifest": run / "data" / "phantoms.json", "output_dir": run / "evaluation"}
+    for split in ("validation", "test"):
+        run_bundle(run, "evaluating", [TRAIN, EVALUATE], **options, split=split)
+    client = mlflow.MlflowClient(f"sqlite:///{run / 'evaluation' / 'mlruns.db'}")
+    (experiment,) = [found for found in client.search_experiments() if found.name != "Default"]
+    last, first = client.search_runs([experiment.experiment_id])
+    assert [(found.info.status, found.data.params["split"]) for found in (first, last)] == [
+        ("FINISHED", "validation"),
+        ("FINISHED", "test"),
+    ]
+    summary = json.loads((run / "evaluation" / "summary.json").read_text())
+    assert last.data.metrics["mean_dice"] == pytest.approx(summary["dice"]["mean"])
+    assert last.data.params["weights_sha256"] == summary["weights_sha256"]
+    folder = Path(client.download_artifacts(last.info.run_id, "", str(run)))
+    for name in ("summary.json", "per_image.csv", "per_case.csv"):
+        assert (folder / name).read_bytes() == (run / "evaluation" / name).read_bytes()
+    assert (folder / "sheet.png").is_file()
+    assert not (run / "network.txt").exists(), (run / "network.txt").read_text()
+
+
+@pytest.mark.slow
+def test_tracked_inference_reaches_for_no_network(run):
+    run_bundle(run, "inferring", INFERENCE, images=run / "data" / "images", output_dir=run / "masks")
+    assert not (run / "network.txt").exists(), (run / "network.txt").read_text()
 
 
 @pytest.mark.slow

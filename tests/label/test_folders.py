@@ -84,6 +84,12 @@ def test_taken_folders_and_broken_bundles_are_refused(tmp_path: Path) -> None:
         write_label_app(tmp_path / "app", BUNDLE, overrides={"nonsense": 1})
 
 
+def test_folder_in_the_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must lie outside the bundle"):
+        write_label_app(BUNDLE / "app", BUNDLE, weights=weights(tmp_path, group_size=1), overrides=SETTINGS)
+    assert not (BUNDLE / "app").exists()
+
+
 def test_app_with_exchanged_weights_is_not_served(tmp_path: Path) -> None:
     app = write_label_app(tmp_path / "app", BUNDLE, weights=weights(tmp_path, group_size=1), overrides=SETTINGS)
     weights(tmp_path, group_size=8).replace(app / "model" / "lighter_unet" / "models" / "model.pt")

@@ -319,7 +319,10 @@ def test_bad_labels_on_disk_are_left_out_of_a_training_with_a_line_in_the_log(
     for name, mask in labels.items():
         (studies / "labels" / "final" / f"{name}.png").write_bytes(png(mask.astype(np.uint8)))
     shutil.copytree(app, tmp_path / "app")
+    scan = shutil.copy(save(tmp_path / "picture", "DICOM RGB"), studies / "scan.dcm")
     with running_server(python, tmp_path / "app", studies, tmp_path / "server") as server:
+        expected = LesionSegmenter.from_bundle(tmp_path / "app" / "model" / "lighter_unet", device="cpu")(scan).mask
+        np.testing.assert_array_equal(server.mask("scan"), expected)
         body = {"max_epochs": 1, "val_split": 0.2, "device": "cpu", "multi_gpu": False}
         assert server.ask("POST", "/train/lighter_unet", json=body).status_code == 200
         state = server.wait("train")
@@ -363,6 +366,8 @@ def test_images_of_a_dicomweb_archive_are_segmented_and_learnt_from(app: Path, p
         settings = {"MONAI_LABEL_DICOMWEB_USERNAME": USER, "MONAI_LABEL_DICOMWEB_PASSWORD": PASSWORD}
         settings["MONAI_LABEL_DICOMWEB_CACHE_PATH"] = str(tmp_path / "cache")
         with running_server(python, tmp_path / "app", archive.url, tmp_path / "server", **settings) as server:
+            chosen = server.ask("POST", "/activelearning/random", json={}).json()
+            assert chosen["id"] in [name for name, _ in series.values()]
             for name, file in series.values():
                 found = server.mask(name, result_extension=".png")
                 np.testing.assert_array_equal(found, library_mask(library, file))

@@ -92,6 +92,24 @@ def test_other_content_is_told(tmp_path, content):
         read_state(tmp_path / "model.pt")
 
 
+def test_the_state_of_a_training_points_to_its_best_network(trained, tmp_path):
+    torch.save({"network": trained.state_dict(), "optimizer": {}, "epoch": 3}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"got the state of a training\. Name the model\.pt beside it"):
+        read_state(tmp_path / "last.ckpt")
+
+
+def test_no_unsafe_way_is_recommended(trained, tmp_path):
+    (tmp_path / "a.json").write_text('{"model": 1}')
+    torch.save(trained, tmp_path / "module.pt")
+    with pytest.raises(CheckpointError, match=r"a\.json: must hold tensors only, got no file of PyTorch$"):
+        read_state(tmp_path / "a.json")
+    with pytest.raises(
+        CheckpointError, match=r"got a monai_lesion\.networks\.unet\.LighterUNet\. Files with"
+    ) as caught:
+        read_state(tmp_path / "module.pt")
+    assert "weights_only" not in str(caught.value)
+
+
 def test_another_network_is_told(trained, tmp_path):
     torch.save({"model": torch.nn.Linear(2, 2).state_dict()}, tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match="got weights of another network"):

@@ -59,7 +59,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
 
     def init_datastore(self) -> Datastore:
         """A folder or an archive, for images of the kinds that are read."""
-        if "MONAI_LABEL_DATASTORE_FILE_EXT" not in os.environ:
+        if not _chosen("MONAI_LABEL_DATASTORE_FILE_EXT"):
             settings.MONAI_LABEL_DATASTORE_FILE_EXT = EXTENSIONS
         return checked(super().init_datastore())
 
@@ -72,7 +72,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
             wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
         )
-        asked = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" in os.environ
+        asked = _chosen("MONAI_LABEL_DICOMWEB_SEARCH_FILTER")
         return LesionArchive(
             client,
             search_filter=settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER if asked else {"Modality": "US"},
@@ -118,6 +118,11 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
             if isinstance(image, str) and not os.path.exists(image) and not store.get_image_uri(image):
                 raise ImageNotFoundException(f"Image {image} not found")
             return super().infer(request, store)
+
+
+def _chosen(name: str) -> bool:
+    """Whether a setting is not MONAI Label's own, which is in the environment as well: it exports them all."""
+    return bool(getattr(settings, name) != type(settings).model_fields[name].default)
 
 
 def _names(conf: dict[str, str], key: str) -> list[str]:
