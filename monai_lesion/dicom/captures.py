@@ -45,8 +45,8 @@ def secondary_capture(
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.
         measurements: of the mask; None, or an empty mask, gives no sizes.
-        one_scale: whether their spacing holds for the whole picture; False leaves ``PixelSpacing`` away, by which a viewer
-            would measure wrongly in a region of another scale.
+        one_scale: whether their spacing holds for the whole picture; False leaves ``PixelSpacing`` away,
+            by which a viewer would measure wrongly in a region of another scale.
 
     Shape:
         - picture: ``(H, W)`` or ``(H, W, 3)`` uint8 RGB
