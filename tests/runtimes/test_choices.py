@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 
 import numpy as np
 import pytest
@@ -15,15 +14,26 @@ from monai_lesion.runtimes.interfaces import Runtime
 from tests.runtimes.conftest import SIZE, make_segmenter, segmenting
 
 
+class Clock:
+    """Tells a time that only runtimes spend, so that a busy machine changes nothing."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
 class Pretended(Runtime):
     """The network itself, as slow and as wrong as wanted."""
+
+    clock = Clock()
 
     def __init__(self, network, name, precision, *, wait=0.0, shift=0.0):
         super().__init__(name, precision, SIZE)
         self.network, self.wait, self.shift = network, wait, shift
 
     def run(self, images):
-        time.sleep(self.wait)
+        self.clock.now += self.wait
         with torch.inference_mode():
             return self.network(torch.from_numpy(images)).numpy() + np.float32(self.shift)
 
@@ -48,6 +58,7 @@ def candidates(network, monkeypatch):
     monkeypatch.setattr(
         choices, "_pictures", lambda size, calibration: [np.random.default_rng(0).random((1, 3, *size), np.float32)]
     )
+    monkeypatch.setattr(choices, "time", Pretended.clock)
     monkeypatch.setattr(choices, "is_installed", lambda package: True)
     monkeypatch.setattr(choices, "CANDIDATES", [(*key, key[0]) for key in made])
     return made, opened

@@ -98,7 +98,7 @@ def test_a_trial_leaves_a_record_for_whoever_doubts_it(manifest, tmp_path, capfd
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
     assert record["best_val_loss"] == min(losses)
     log = (done.path / "train.log").read_text()
-    assert "SupervisedTrainer" in log
+    assert "Key metric: val_loss" in log or monai.__version__.startswith("1.4.")
     if not monai.__version__.startswith("1.4."):  # whose statistics go to the screen by a way of their own
         assert "val_mean_dice" in log
         assert capfd.readouterr().out == ""
@@ -144,7 +144,13 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(manifest, study_file, 
     command += ["--output", str(output), "--cpus-per-trial", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
     )
     log = output / "trials" / "lighter-u-net-1" / "wd0-seed0" / "models" / "metrics.csv"
     for _ in range(6000):
