@@ -213,7 +213,7 @@ def predict(
     skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
 ) -> None:
     """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
-    from monai_lesion.inference import segment_files
+    from monai_lesion.batches import segment_files
     from monai_lesion.results import FORMATS
 
     kinds = _listed(formats)

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from monai_lesion import LesionSegmenter
+from monai_lesion.batches import segment_files
 from monai_lesion.data.phantom_dicom import write_dicom
 from monai_lesion.data.phantom_images import simulate_case
 from monai_lesion.data.readers import read_image, read_mask
 from monai_lesion.errors import CheckpointError, ImageError, InputError
-from monai_lesion.inference import segment_files
 from monai_lesion.transforms import postprocessing, preprocessing
 from tests.data import write_dicom as write_pixels
 

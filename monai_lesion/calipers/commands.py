@@ -19,7 +19,7 @@ from monai_lesion.segmenter_options import (
     Weights,
     open_segmenter,
 )
-from monai_lesion.study.commands import study_group
+from monai_lesion.study.commands import DatasetDir, study_group
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +33,7 @@ def calipers(
     weights: Weights = None,
     published: Published = None,
     manifest: Annotated[Path | None, typer.Option(help="The data; simulated cases.")] = None,
-    dataset_dir: Annotated[
-        Path | None,
-        typer.Option("--dataset-dir", "--dataset_dir", help="Folder that the manifest's paths start from; its own."),
-    ] = None,
+    dataset_dir: DatasetDir = None,
     split: Annotated[str, typer.Option(help="Which list of the manifest.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="Of the places where calipers are moved to.")] = 0,
     device: Device = None,

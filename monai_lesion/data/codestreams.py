@@ -77,8 +77,8 @@ def endings(data: bytes) -> list[bytes]:
     be padding, which would be decoded too.
 
     Returns:
-        None where this cannot tell: when a scan is still to come, and in data with restart markers or progressive data,
-        which may be cut off between two parts that are complete.
+        None of them where this cannot tell: when a scan is still to come, and in data with restart markers or
+        progressive data, which may be cut off between two parts that are complete.
 
     Source:
         ITU-T T.81, B.2.1, F.2.2.5 and annex G.

@@ -32,7 +32,7 @@ def open_data(
         from monai_lesion.data.phantoms import default_phantoms
 
         manifest, dataset_dir = default_phantoms(), None
-    data = load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=_bar)
+    data = load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=checking)
     cines = [entry["image"] for split in splits for entry in data.splits.get(split, ()) if entry.get("frame")]
     if cines:
         rule, fix = "the bundle reads the first frame of a cine only", "Export the other frames as images of their own"
@@ -40,7 +40,7 @@ def open_data(
     return data
 
 
-def _bar(items: Iterable[Any]) -> Iterable[Any]:
+def checking(items: Iterable[Any]) -> Iterable[Any]:
     """A bar with the time left, for lists that take long to check."""
     from tqdm import tqdm
 

@@ -5,13 +5,8 @@ Everything that a header says of the size is checked before memory is taken for 
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO, FileIO
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +14,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from monai_lesion.data.codestreams import check_codestream
+from monai_lesion.data.dicom_headers import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    Bounded,
+    quiet,
+    read_opening,
+    value_of,
+)
 from monai_lesion.errors import ImageError
 
 # Single and multi-frame ultrasound, today's and retired, and Secondary Capture (PS3.4, B.5).
@@ -37,7 +42,6 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_RCT", "YBR_ICT")
 HALVED = ("YBR_FULL_422", "YBR_PARTIAL_422")  # two pixels share their colour
 
-IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
 NATIVE = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN)
 RLE = "1.2.840.10008.1.2.5"
 JPEG = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70))
@@ -45,51 +49,6 @@ JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (80, 81))
 JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (90, 91, 201, 202, 203))
 
 MAX_PIXELS = 2**26  # 8192 x 8192; the largest ultrasound frames have 8 million
-MAX_INFLATED = 2**29  # bytes of a deflated file
-UNDEFINED = 0xFFFFFFFF
-
-_quiet = ContextVar("quiet", default=False)
-_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "pylibjpeg", "openjpeg")
-
-
-class _Silence(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not _quiet.get()
-
-
-_SILENCE = _Silence()
-
-
-class _Bounded(BufferedReader):
-    """A file that never takes memory for more than it holds; ``read(4 GB)`` of a damaged length else does."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(FileIO(path))
-        self._size = path.stat().st_size
-
-    def read(self, size: int | None = -1) -> bytes:
-        """As of any file."""
-        left = max(self._size - self.tell(), 0)
-        return super().read(left if size is None or size < 0 else min(size, left))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings back, on the log too: they quote the values that they find wrong, a patient's name too.
-
-    Example:
-        >>> with quiet():
-        ...     logging.getLogger("pydicom").warning("Doe^Jane")
-    """
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_SILENCE)  # once: the second time it is there already
-    token = _quiet.set(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        _quiet.reset(token)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +95,7 @@ class DicomFile:
         Raises:
             ImageError: when it is cut off or coded otherwise than the header says.
         """
-        with BytesIO(self.inflated) if self.inflated is not None else _Bounded(self.path) as stream:
+        with BytesIO(self.inflated) if self.inflated is not None else Bounded(self.path) as stream:
             stream.seek(self.start)
             return self._native(stream, index) if self.length is not None else self._coded(stream, index)
 
@@ -195,7 +154,8 @@ def open_dicom(path: Path) -> DicomFile:
         DICOM PS3.3, C.7.6.3 (Image Pixel); PS3.5, 8.2 and Annex A (transfer syntaxes); PS3.10, 7.1 (preamble).
     """
     with quiet():
-        header, syntax, start, length, inflated = _read(path)
+        header, syntax, start, length, inflated = read_opening(path)
+        _check_syntax(path, syntax)
         kind = str(value_of(header, "SOPClassUID") or "")
         if kind and kind not in SOP_CLASSES:
             from pydicom.uid import UID
@@ -230,97 +190,10 @@ def open_dicom(path: Path) -> DicomFile:
         return file
 
 
-def value_of(header: Any, keyword: str) -> Any:
-    """An attribute's value; None where it is absent, empty or damaged."""
-    try:
-        return header.get(keyword)
-    except Exception:  # pydicom converts when asked, and its converters raise many kinds
-        return None
-
-
-def read_header(path: Path) -> Any:
-    """All before the pixel data, of any kind of object: with or without preamble, deflated too.
-
-    Raises:
-        ImageError: when it is damaged.
-    """
-    with quiet(), _explained(path), _Bounded(path) as stream:
-        return _header(path, stream)[0]
-
-
-def _read(path: Path) -> tuple[Any, str, int, int | None, bytes | None]:
-    """Header, transfer syntax, start and length of the pixel data, and the data itself of a deflated file."""
-    with _explained(path), _Bounded(path) as stream:
-        header, source, inflated = _header(path, stream)
-        meta = getattr(header, "file_meta", None) or {}
-        syntax = str(value_of(meta, "TransferSyntaxUID") or "")
-        if not syntax:
-            syntax = IMPLICIT if header.is_implicit_VR else EXPLICIT if header.is_little_endian else BIG_ENDIAN
-        _check_syntax(path, syntax)
-        start, length = _pixel_data(source, syntax)
-        return header, syntax, start, length, inflated
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except ImageError:
-        raise
-    except Exception as error:  # pydicom raises many kinds, whose texts may quote what they read
-        fix = "Check the file with another viewer, or export it again"
-        got = f"a damaged header ({type(error).__name__})"
-        raise ImageError(path, "must be a readable DICOM image", got=got, fix=fix) from error
-
-
-def _header(path: Path, stream: BinaryIO) -> tuple[Any, BinaryIO, bytes | None]:
-    """The header, what it was read from, up to the pixel data, and the data set of a deflated file."""
-    import pydicom
-
-    bare = stream.read(132)[128:] != b"DICM"
-    stream.seek(0)
-    source, inflated = _inflated(path, stream)
-    return pydicom.dcmread(source, stop_before_pixels=True, force=bare or inflated is not None), source, inflated
-
-
 def _check_syntax(path: Path, syntax: str) -> None:
     if syntax not in (*NATIVE, RLE, *JPEG, *JPEG_LS, *JPEG_2000):
         rule = "the transfer syntax must be uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000"
         raise ImageError(path, rule, got=_name(syntax), fix="Export the image uncompressed")
-
-
-def _inflated(path: Path, stream: BinaryIO) -> tuple[BinaryIO, bytes | None]:
-    """A deflated file without its deflation, in memory; any other as it is."""
-    import zlib
-
-    from pydicom.filereader import read_file_meta_info
-
-    deflated = DEFLATED.encode() in stream.read(4096)
-    stream.seek(0)
-    if not deflated:
-        return stream, None
-    meta = read_file_meta_info(path)
-    if str(value_of(meta, "TransferSyntaxUID")) != DEFLATED:
-        return stream, None
-    stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
-    content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), MAX_INFLATED + 1)
-    if len(content) > MAX_INFLATED:
-        raise ImageError(path, f"must have at most {MAX_INFLATED} bytes inflated", got="more")
-    return BytesIO(content), content
-
-
-def _pixel_data(stream: BinaryIO, syntax: str) -> tuple[int, int | None]:
-    """Where the pixel data begins, -1 without any, and its length, None when compressed."""
-    order: Any = "big" if syntax == BIG_ENDIAN else "little"
-    head = stream.read(8)
-    tag = int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)
-    if len(head) < 8 or tag != (0x7FE0, 0x0010):
-        return -1, None
-    # Some writers mix implicit into explicit: the two letters decide.
-    length = int.from_bytes(stream.read(4), order) if head[4:6] in (b"OB", b"OW", b"UN") else None
-    if length is None:
-        length = int.from_bytes(head[4:], order)
-    return stream.tell(), None if length == UNDEFINED else length
 
 
 def _number(path: Path, header: Any, keyword: str) -> int:

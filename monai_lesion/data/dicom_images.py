@@ -14,19 +14,8 @@ from numpy.typing import NDArray
 
 from monai_lesion.data.calibration import Calibration, calibration_of
 from monai_lesion.data.codestreams import endings, has_end
-from monai_lesion.data.dicom_files import (
-    EXPLICIT,
-    GREY,
-    JPEG,
-    JPEG_2000,
-    JPEG_LS,
-    NATIVE,
-    RLE,
-    DicomFile,
-    open_dicom,
-    quiet,
-    value_of,
-)
+from monai_lesion.data.dicom_files import GREY, JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, DicomFile, open_dicom
+from monai_lesion.data.dicom_headers import EXPLICIT, quiet, value_of
 from monai_lesion.data.pictures import reason, to_bytes, to_rgb
 from monai_lesion.errors import ImageError
 

@@ -31,14 +31,13 @@ def find_images(sources: str | Path | Iterable[str | Path], *, leave_out: str | 
     """
     listed = [sources] if isinstance(sources, (str, Path)) else list(sources)
     files: list[Path] = []
+    skipped = None if leave_out is None else Path(leave_out).resolve()
     for source in map(Path, listed):
         if source.is_dir():
-            skipped = None if leave_out is None else Path(leave_out).resolve()
-            if skipped is not None and skipped not in [source.resolve(), *source.resolve().parents]:
-                found = [path for path in source.rglob("*") if skipped not in path.resolve().parents]
-            else:
-                found = list(source.rglob("*"))
-            files += [path for path in sorted(found) if _is_image(path, source)]
+            found = sorted(path for path in source.rglob("*") if _is_image(path, source))
+            if skipped is not None and not source.resolve().is_relative_to(skipped):
+                found = [path for path in found if not path.resolve().is_relative_to(skipped)]
+            files += found
         else:
             files.append(source)  # a missing file is reported as one bad file of the batch
     if not files:

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_lesion.data.dicom_files import quiet
+from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 

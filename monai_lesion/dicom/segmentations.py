@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from monai_lesion.data.dicom_files import quiet
+from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import Algorithm, creation, seal, stable_uid, stand_in, tracking
 from monai_lesion.dicom.sources import SourceFrame, open_source

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_lesion.data.dicom_files import SOP_CLASSES, read_header
+from monai_lesion.data.dicom_files import SOP_CLASSES
+from monai_lesion.data.dicom_headers import read_header
 from monai_lesion.errors import ImageError, InputError
 
 if TYPE_CHECKING:

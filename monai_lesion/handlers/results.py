@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from monai_lesion.data.image_lists import output_names
 from monai_lesion.data.manifests import Manifest
 from monai_lesion.data.writers import write_mask
 from monai_lesion.errors import InputError
+from monai_lesion.files import hash_file
 from monai_lesion.handlers.tracking import track_evaluation
 from monai_lesion.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
@@ -94,7 +94,7 @@ class EvaluationTables:
         if network is not None:
             self.about["network"] = describe(network.state_dict())
         if weights is not None:
-            self.about["weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+            self.about["weights_sha256"] = hash_file(Path(weights))
         self.output_dir = Path(output_dir)
         self.by = [by] if isinstance(by, str) else list(by or ())
         columns = list(dict.fromkeys(key for entry in manifest.splits[split] for key in entry))

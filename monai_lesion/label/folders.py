@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from monai_lesion import __version__
 from monai_lesion.errors import InputError, root_cause
+from monai_lesion.files import replacing_folder
 
 CONFIGS = ("inference.json", "train.json", "metadata.json")  # all that MONAI Label reads
 LEFT = ("models", "eval", "__pycache__", ".*")  # of a bundle: other weights, logs, caches
@@ -72,10 +72,8 @@ def write_label_app(
         raise InputError(target, "must lie outside the bundle, which is copied into it", got=root, fix="Name another")
     file = Path(weights) if weights is not None else root / "models" / "model.pt"
     load_weights(_network(root, configs), file)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
-    copy = partial / "model" / root.name
-    try:
+    with replacing_folder(target) as partial:
+        copy = partial / "model" / root.name
         shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*LEFT))
         if overrides:
             for name in ("inference.json", "train.json"):
@@ -86,9 +84,6 @@ def write_label_app(
         (partial / "main.py").write_text(_MAIN.format(version=__version__), encoding="utf-8")
         readme = _README.format(name=root.name, version=__version__, command=start_command(target))
         (partial / "README.md").write_text(readme, encoding="utf-8")
-        os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

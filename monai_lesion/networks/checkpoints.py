@@ -15,6 +15,7 @@ from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
 from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.unet import ENCODER_CHANNELS, LighterUNet, LightUNet, UNet
 
+WHOLE_MODULES = "Files with whole modules, as the paper's authors released, need networks.published.load_published"
 _DEFAULTS = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
 
 
@@ -36,12 +37,11 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; each means the same to the user
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason, fix = (str(error) or type(error).__name__).splitlines()[0], ""
         if reason.startswith("Weights only load failed"):  # torch goes on to recommend the unsafe way
-            found = re.search(r"GLOBAL ([\w.]+)", str(error))
-            reason = f"a {found[1]}" if found else "no file of PyTorch"
-        module = "Files with whole modules, as the paper's authors released, need networks.published.load_published"
-        fix = module if reason.startswith("a ") else ""
+            module = re.search(r"GLOBAL ([\w.]+)", str(error))
+            reason = f"a {module[1]}" if module else "no file of PyTorch"
+            fix = WHOLE_MODULES if module else ""
         raise CheckpointError(file, "must hold tensors only", got=reason, fix=fix) from error
     state = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from monai_lesion.report.results import Result
+from monai_lesion.timing import median_milliseconds
 
 REPEATS = 5
 
@@ -61,13 +61,6 @@ def _build(definition: Mapping[str, Any]) -> Any:
 def _times(networks: Mapping[str, tuple[Any, tuple[int, ...]]]) -> dict[str, float]:
     import torch
 
-    times: dict[str, list[float]] = {key: [] for key in networks}
     with torch.inference_mode():
-        for turn in range(REPEATS + 1):  # the first warms up
-            for key, (network, shape) in networks.items():
-                image = torch.rand(shape)
-                start = time.perf_counter()
-                network(image)
-                if turn:
-                    times[key].append((time.perf_counter() - start) * 1e3)
-    return {key: statistics.median(values) for key, values in times.items()}
+        work = {key: partial(network, torch.rand(shape)) for key, (network, shape) in networks.items()}
+        return median_milliseconds(work, turns=REPEATS)

@@ -83,17 +83,9 @@ def write_report(
     parts: list[str] = []
     tables: dict[str, Table] = {}
     for study in studies:
-        base = reference if reference in study.compared() else next(iter(study.compared()))
+        base = _base(study, reference)
         costs = network_costs(study.compared(), cpu_time=cpu_time)
-        own = {"results": _with_time(results_table(study, costs), study, costs)}
-        own |= {
-            name: table
-            for name, table in (
-                ("differences", comparisons_table(study, base)),
-                ("weight_decays", choices_table(study)),
-            )
-            if table is not None
-        }
+        own = _tables(study, base, costs)
         tables |= {f"{study.name}_{name}": table for name, table in own.items()}
         parts.append(_section(study, list(own.values()), _plots(study, costs, root / "figures"), base))
     closing = {"failed_trials": failures_table(studies), "provenance": provenance_table(studies)}
@@ -119,32 +111,29 @@ def markdown_tables(folders: Sequence[str | Path], *, reference: str | None = No
     Raises:
         InputError: as :func:`write_report`.
     """
-    texts = []
-    for study in load_results(folders):
-        networks = study.compared()
-        if networks:
-            base = reference if reference in networks else next(iter(networks))
-            found = [
-                results_table(study, network_costs(networks)),
-                comparisons_table(study, base),
-                choices_table(study),
-            ]
-            texts += [table.markdown() for table in found if table is not None]
-    return "\n".join(texts)
+    studies = [study for study in load_results(folders) if study.compared()]
+    tables = [
+        table
+        for study in studies
+        for table in _tables(study, _base(study, reference), network_costs(study.compared())).values()
+    ]
+    return "\n".join(table.markdown() for table in tables)
 
 
-def _with_time(table: Table, study: StudyResults, costs: dict[str, Costs]) -> Table:
-    """Milliseconds behind the arithmetic, where they were taken."""
-    if not any(cost.milliseconds for cost in costs.values()):
-        return table
-    place = 3
-    rows = []
-    for entry, row in zip(study.compared(), table.rows, strict=True):
-        time = costs[entry].milliseconds if entry in costs else None
-        rows.append([*row[:place], "" if time is None else f"{time:.0f}", *row[place:]])
-    columns = [*table.columns[:place], "CPU, ms", *table.columns[place:]]
-    note = f"{table.note} CPU: one image in float32 in PyTorch on the machine of the report, median of five."
-    return replace(table, columns=columns, rows=rows, note=note)
+def _base(study: StudyResults, reference: str | None) -> str:
+    """The network that the others of a study are compared with."""
+    networks = study.compared()
+    return reference if reference in networks else next(iter(networks))
+
+
+def _tables(study: StudyResults, base: str, costs: dict[str, Costs]) -> dict[str, Table]:
+    """The tables of a study that say something."""
+    found = {
+        "results": results_table(study, costs),
+        "differences": comparisons_table(study, base),
+        "weight_decays": choices_table(study),
+    }
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def _plots(study: StudyResults, costs: dict[str, Costs], folder: Path) -> list[tuple[str, Path]]:

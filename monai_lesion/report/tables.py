@@ -16,7 +16,7 @@ from monai_lesion.report.paper import paper_results
 from monai_lesion.report.results import Result, StudyResults, unique
 from monai_lesion.report.statistics import Spread, compare, spread
 
-OTHER_DATA = "paper, other data"
+OTHER_DATA, CPU_TIME = "paper, other data", "CPU, ms"
 
 
 @dataclass(frozen=True)
@@ -104,38 +104,35 @@ def results_table(study: StudyResults, costs: Mapping[str, Costs]) -> Table:
         costs: of its networks.
     """
     networks = study.compared()
-    rows, papers = [], []
+    rows = []
     for entry, trials in networks.items():
         first, planned = trials[0], study.seeds.get(entry, 0)
         cost = costs.get(entry)
-        paper = paper_results(study.table, entry, first.record.get("network_def"))
-        papers.append(paper)
         rows.append(
             [
                 entry,
                 "" if cost is None else f"{cost.parameters:,}",
                 "" if cost is None else f"{cost.flops / 1e9:.2f}",
+                "" if cost is None or cost.milliseconds is None else f"{cost.milliseconds:.0f}",
                 " or ".join(unique(_number(t.record.get("weight_decay")) for t in trials)),
                 f"{len(trials)} of {planned}" if len(trials) < planned else str(len(trials)),
                 *_spread_cells(spread(trials, "dice"), 3),
                 *_spread_cells(spread(trials, "hd95"), 2),
                 _spread_cells(spread(trials, "hd95_monai"), 2)[0],
                 *(_counts(trials, flag) for flag in FAILURES),
-                *paper,
+                *paper_results(study.table, entry, first.record.get("network_def")),
             ]
         )
     first = next(iter(networks.values()))[0]
-    columns = ["network", "parameters", f"GFLOP at {_size(first)}", "weight decay", "seeds"]
+    columns = ["network", "parameters", f"GFLOP at {_size(first)}", CPU_TIME, "weight decay", "seeds"]
     columns += ["Dice", "Dice, 95 % interval", "95 % HD, px", "95 % HD, 95 % interval", "95 % HD (MONAI), px"]
-    columns += ["missed", "false alarms", f"Dice ({OTHER_DATA})", f"95 % HD ({OTHER_DATA})"]
-    # Columns of the paper that would be empty throughout are left out.
-    keep = [i for i in range(len(columns)) if i < 12 or any(pair[i - 12] for pair in papers)]
-    return Table(
-        study.title or study.name,
-        [columns[i] for i in keep],
-        [[row[i] for i in keep] for row in rows],
-        _note(first, [trial for trials in networks.values() for trial in trials]),
-    )
+    optional = [CPU_TIME, f"Dice ({OTHER_DATA})", f"95 % HD ({OTHER_DATA})"]  # left out where there is nothing in them
+    columns += ["missed", "false alarms", *optional[1:]]
+    keep = [i for i, column in enumerate(columns) if column not in optional or any(row[i] for row in rows)]
+    note = _note(first, [trial for trials in networks.values() for trial in trials])
+    if columns.index(CPU_TIME) in keep:
+        note += " CPU: one image in float32 in PyTorch on the machine of the report, median of five."
+    return Table(study.title or study.name, [columns[i] for i in keep], [[row[i] for i in keep] for row in rows], note)
 
 
 def _note(first: Result, trials: Sequence[Result]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
-from monai_lesion.files import replacing
+from monai_lesion.files import hash_file, replacing, replacing_folder
 
 logger = logging.getLogger(__name__)
 HASHES = "sha256.json"
@@ -34,15 +34,6 @@ def key_of(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
-def hash_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        for part in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(part)
-    return digest.hexdigest()
-
-
 def kept_folder(facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
     """A folder that ``make`` fills once for the same facts; a damaged one is made again.
 
@@ -59,28 +50,21 @@ def kept_folder(facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
             return folder
         logger.warning("%s was damaged and is made again", folder)
         shutil.rmtree(folder)
-    partial = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
     try:
-        partial.mkdir(parents=True)
-        make(partial)
-        files = sorted(file for file in partial.iterdir() if file.is_file())
-        (partial / HASHES).write_text(json.dumps({file.name: hash_of(file) for file in files}), encoding="utf-8")
-        try:
-            os.replace(partial, folder)
-        except OSError:
-            if not _whole(folder):  # else another process was faster
-                raise
+        with replacing_folder(folder) as partial:
+            make(partial)
+            hashes = {file.name: hash_file(file) for file in sorted(partial.iterdir()) if file.is_file()}
+            (partial / HASHES).write_text(json.dumps(hashes), encoding="utf-8")
     except OSError as error:
-        raise _unwritable(error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not _whole(folder):  # else another process was faster
+            raise _unwritable(error) from error
     return folder
 
 
 def _whole(folder: Path) -> bool:
     try:
         hashes = json.loads((folder / HASHES).read_text(encoding="utf-8"))
-        return all(hash_of(folder / name) == expected for name, expected in hashes.items())
+        return all(hash_file(folder / name) == expected for name, expected in hashes.items())
     except (OSError, ValueError, AttributeError):
         return False
 

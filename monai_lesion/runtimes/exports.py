@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +31,10 @@ from monai.transforms import (
 
 from monai_lesion import __version__
 from monai_lesion.errors import InputError
+from monai_lesion.files import hash_file, replacing_folder
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.runtimes import client, conversions, parity
-from monai_lesion.runtimes.caches import hash_of
+from monai_lesion.runtimes.factories import spatial_size_of
 from monai_lesion.runtimes.fingerprints import weights_hash
 from monai_lesion.runtimes.graphs import BlueFirst, EndToEnd
 from monai_lesion.runtimes.packages import load_package, versions
@@ -74,10 +74,8 @@ def recipe_of(preprocess: Compose, postprocess: Compose) -> Recipe:
     cut = next((i for i, step in enumerate(steps) if isinstance(step, AsDiscreted)), len(steps))
     if cut == len(steps) or not any(isinstance(step, Invertd) for step in steps[:cut]):
         raise InputError("export", "resizes the probability before the threshold", got="another order")
-    resized = next(step for step in preprocess.transforms if isinstance(step, Resized))
-    rows, columns = resized.resizer.spatial_size
     threshold = steps[cut].threshold
-    return Recipe((int(rows), int(columns)), float(threshold[0] if isinstance(threshold, Sequence) else threshold))
+    return Recipe(spatial_size_of(preprocess), float(threshold[0] if isinstance(threshold, Sequence) else threshold))
 
 
 def export_model(
@@ -121,9 +119,7 @@ def export_model(
     recipe = recipe_of(segmenter.preprocess, segmenter.postprocess)
     precision = "fp32" if calibration is None else "int8"
     description = _describe(segmenter, recipe, format, precision, end_to_end, licence)
-    partial = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
-    try:
-        partial.mkdir(parents=True)
+    with replacing_folder(folder) as partial:
         _write_model(segmenter, partial / FORMATS[format], description, recipe, calibration)
         _write_description(partial, description)
         found = _compare(segmenter, partial, pictures or parity.simulated(8), dice_tolerance)
@@ -136,11 +132,6 @@ def export_model(
         _write_text(partial / "requirements.txt", f"{NEEDS[format]}\nnumpy>=1.26\npillow>=10.0\n")
         _write_text(partial / "README.md", _readme(description, found))
         shutil.copyfile(client.__file__, partial / "client.py")
-        if folder.is_dir():
-            folder.rmdir()
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return found
 
 
@@ -150,7 +141,8 @@ def _load_needed(format: str, quantised: bool) -> None:
         load_package("onnx")
         load_package("onnxruntime" if format == "onnx" else "openvino")
     if quantised:
-        load_package("onnxruntime"), load_package("nncf")
+        load_package("onnxruntime")
+        load_package("nncf")
 
 
 def _describe(
@@ -215,7 +207,7 @@ def _write_model(
 
 
 def _write_description(folder: Path, description: dict[str, Any]) -> None:
-    files = {file.name: hash_of(file) for file in sorted(folder.iterdir())}
+    files = {file.name: hash_file(file) for file in sorted(folder.iterdir())}
     _write_text(folder / "model.json", json.dumps({**description, "files": files}, indent=2) + "\n")
 
 

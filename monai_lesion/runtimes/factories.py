@@ -102,10 +102,9 @@ def _open(
         raise InputError("runtime", f"{runtime} runs on a CPU", got=f"device {device}", fix="Use runtime torch")
     load_package("onnxruntime" if runtime == "onnx" else "openvino")  # before the long work
     if runtime == "onnx":
-        from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
+        from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime, check_precision
 
-        if precision == "bf16":
-            return OnnxRuntime(b"", precision=precision)  # which says that it has none
+        check_precision(precision)
         return OnnxRuntime(model_bytes(network, runtime, precision, spatial_size, calibration), precision=precision)
     from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
 
@@ -141,9 +140,8 @@ def model_bytes(
     if not is_ours(network):
         return make()
     known = facts(network, kind=f"int8 {runtime}", spatial_size=list(spatial_size), calibration=calibration.digest)
-    folder = kept_folder(known, lambda partial: _write(partial / "model.onnx", make()))
-    return (folder / "model.onnx").read_bytes()
 
+    def fill(folder: Path) -> None:
+        (folder / "model.onnx").write_bytes(make())
 
-def _write(file: Path, content: bytes) -> None:
-    file.write_bytes(content)
+    return (kept_folder(known, fill) / "model.onnx").read_bytes()

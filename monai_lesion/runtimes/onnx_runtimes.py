@@ -38,6 +38,17 @@ def open_session(model: str | Path | bytes, *, threads: int | None = None) -> An
         raise InputError(where, "must be a model that ONNX Runtime can run", got=reason) from error
 
 
+def check_precision(precision: str) -> None:
+    """See that ONNX Runtime has a precision.
+
+    Raises:
+        InputError: when it has not.
+    """
+    if precision not in ("fp32", "int8"):
+        fix = "bf16 needs torch or openvino"
+        raise InputError("precision", "of ONNX Runtime must be fp32 or int8", got=precision, fix=fix)
+
+
 class OnnxRuntime(Runtime):
     """An ONNX model of one image, run by ONNX Runtime.
 
@@ -51,9 +62,7 @@ class OnnxRuntime(Runtime):
     """
 
     def __init__(self, model: str | Path | bytes, *, precision: str = "fp32", threads: int | None = None) -> None:
-        if precision not in ("fp32", "int8"):
-            fix = "bf16 needs torch or openvino"
-            raise InputError("precision", "of ONNX Runtime must be fp32 or int8", got=precision, fix=fix)
+        check_precision(precision)
         self.session = open_session(model, threads=threads)
         (wanted,) = self.session.get_inputs()
         super().__init__("onnx", precision, (wanted.shape[2], wanted.shape[3]))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lesion.errors import InputError, ManifestError
+from monai_lesion.errors import InputError
 from monai_lesion.runtimes.choices import agreement
 
 Found = tuple[NDArray[Any], NDArray[Any]]  # mask and probability
@@ -144,8 +144,6 @@ def of_manifest(manifest: str | Path, dataset_dir: str | Path | None = None, *, 
 
     loaded = load_manifest(manifest, dataset_dir, splits=(split,))
     entries = loaded.entries(split)
-    if not entries:
-        raise ManifestError(manifest, f"must list images in its {split} split", got="none")
 
     def read() -> Iterator[Picture]:
         from monai_lesion.data.readers import read_image, read_mask

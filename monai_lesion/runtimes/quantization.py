@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.runtimes.choices import agreement
 from monai_lesion.runtimes.interfaces import Runtime
 from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
 from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
@@ -51,7 +52,7 @@ def calibration_images(
         ManifestError: when the manifest breaks a rule.
     """
     from monai_lesion.data.manifests import load_manifest
-    from monai_lesion.runtimes.caches import hash_of
+    from monai_lesion.files import hash_file
     from monai_lesion.transforms import preprocessing
 
     loaded = load_manifest(manifest, dataset_dir, splits=("training", "validation"))
@@ -69,7 +70,7 @@ def calibration_images(
         return [item["image"].as_tensor().numpy()[None] for item in items[split]]
 
     labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items["validation"]]
-    return CalibrationImages(pictures("training"), pictures("validation"), labels, hash_of(Path(manifest)))
+    return CalibrationImages(pictures("training"), pictures("validation"), labels, hash_file(Path(manifest)))
 
 
 def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", max_drop: float = MAX_DROP) -> Any:
@@ -87,7 +88,8 @@ def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", ma
     Raises:
         InputError: when nncf, onnx or onnxruntime is not installed, or NNCF cannot quantise the model.
     """
-    load_package("onnx"), load_package("onnxruntime")
+    for name in ("onnx", "onnxruntime"):
+        load_package(name)
     nncf = load_package("nncf")
     nncf.set_log_level(logging.ERROR)
     name = model.graph.input[0].name
@@ -99,7 +101,7 @@ def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", ma
     def validate(candidate: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
         kind: Callable[..., Runtime] = OpenVinoRuntime if runtime == "openvino" else OnnxRuntime
         judge = kind(candidate.SerializeToString(), precision="int8")
-        scores = [_dice(judge(item[0])[0, 0] >= 0, item[1]) for item in items]
+        scores = [agreement(judge(item[0])[0, 0] >= 0, item[1]) for item in items]
         return float(np.mean(scores)), scores
 
     try:
@@ -117,8 +119,3 @@ def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", ma
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError("network", "must be one that NNCF can quantise", got=reason, fix="Use fp32") from error
-
-
-def _dice(mask: NDArray[np.bool_], label: NDArray[np.bool_]) -> float:
-    total = int(mask.sum()) + int(label.sum())
-    return 1.0 if total == 0 else 2 * int((mask & label).sum()) / total

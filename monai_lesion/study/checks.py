@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
-from monai_lesion.study.records import hash_file, write_json
+from monai_lesion.files import hash_file
+from monai_lesion.study.records import write_json
 from monai_lesion.study.specifications import Study
 from monai_lesion.study.trials import Place
 

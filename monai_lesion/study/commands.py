@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -63,6 +62,7 @@ def run(
     Run again, it goes on where it was: finished trials are skipped, interrupted ones resume, failed ones are tried
     again.
     """
+    from monai_lesion.data.defaults import checking
     from monai_lesion.study.engines import Engine, RayEngine, SequentialEngine, check_address
     from monai_lesion.study.runs import prepare, run_study
 
@@ -78,7 +78,7 @@ def run(
         dataset_dir=dataset_dir,
         bundle=bundle,
         settings=assignments(settings),
-        progress=_bar,
+        progress=checking,
     )
     chosen: Engine = (
         RayEngine(address=address, workers=workers, cpus=cpus_per_trial or 1, gpus=gpus_per_trial)
@@ -114,9 +114,3 @@ def report(
 
     page = write_report(folders, output, reference=reference, records=records, cpu_time=cpu_time)
     typer.echo(page)
-
-
-def _bar(items: Iterable[Any]) -> Iterable[Any]:
-    from tqdm import tqdm
-
-    return tqdm(items, desc="checking", unit="image", delay=5)  # type: ignore[no-any-return]

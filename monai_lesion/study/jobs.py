@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
+from monai_lesion.files import hash_file
 from monai_lesion.study.records import (
     PeakMemory,
     code_version,
-    hash_file,
     hash_weights,
     machine,
     read_record,

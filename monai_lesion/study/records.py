@@ -10,12 +10,13 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.runtimes.packages import versions as installed
+from monai_lesion.runtimes.processors import processor
 
 if TYPE_CHECKING:
     import torch
@@ -52,15 +53,6 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def hash_weights(state: Mapping[str, torch.Tensor]) -> str:
@@ -102,20 +94,14 @@ def code_version() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Python and the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed(_PACKAGES)}
 
 
 def machine(device: str) -> dict[str, Any]:
     """What a trial runs on."""
     import torch
 
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor().name
     return {
         "device": device,
         "device_name": name,
@@ -123,15 +109,6 @@ def machine(device: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 class PeakMemory:

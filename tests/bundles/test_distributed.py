@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from monai_lesion.data.phantoms import write_phantoms
+from tests.bundles import PLAIN_NETWORK
 
 pytestmark = pytest.mark.slow
 
@@ -23,15 +24,7 @@ TRAIN, OVERLAY = str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.jso
 TINY = {"network_def#group_size": 1, "spatial_size": [32, 32], "tensorboard": False, "device": "cpu", "amp": False}
 # Neither normalised over a batch nor random: what one process and two compute is the same but for the order of sums.
 PLAIN = {
-    "network_def": {
-        "_target_": "monai.networks.nets.UNet",
-        "spatial_dims": 2,
-        "in_channels": 3,
-        "out_channels": 1,
-        "channels": [8, 16],
-        "strides": [2],
-        "norm": "instance",
-    },
+    "network_def": PLAIN_NETWORK,
     "train#preprocessing#augment": False,
 }
 # Runs the bundle as `monai.bundle run` does, and notes what this process did.

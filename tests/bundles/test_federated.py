@@ -12,19 +12,12 @@ import torch
 from PIL import Image
 
 from monai_lesion.data.manifests import write_manifest
+from tests.bundles import PLAIN_NETWORK
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
 SIDE, TRAINED, VALIDATED, LOCAL_EPOCHS = 32, 4, 6, 8
 OPTIONS = {
-    "network_def": {
-        "_target_": "monai.networks.nets.UNet",
-        "spatial_dims": 2,
-        "in_channels": 3,
-        "out_channels": 1,
-        "channels": [8, 16],
-        "strides": [2],
-        "norm": "instance",
-    },
+    "network_def": PLAIN_NETWORK,
     "train#preprocessing#augment": False,
     "spatial_size": [SIDE, SIDE],
     "batch_size": TRAINED,

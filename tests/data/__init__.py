@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 ROWS, COLUMNS = 20, 30
@@ -86,3 +87,21 @@ def write_dicom(
     dataset["PixelData"].is_undefined_length = dataset.file_meta.TransferSyntaxUID.is_compressed
     dataset.save_as(path, write_like_original=False)  # pydicom 2 knows no other word
     return path
+
+
+def recoded(source: Path, target: Path, syntax: str) -> Path:
+    """The same picture in another transfer syntax, without loss: gdcm's encoders."""
+    gdcm = pytest.importorskip("gdcm", reason="what writes it")
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(target))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return target

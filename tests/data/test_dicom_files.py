@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from pydicom.uid import UID
 
 from monai_lesion.data.codestreams import endings
 from monai_lesion.data.dicom_files import MAX_PIXELS, SOP_CLASSES
+from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.data.readers import image_size, is_dicom, read_image
 from monai_lesion.errors import ImageError
-from tests.data import COLUMNS, ROWS, colours, greys, write_dicom
+from tests.data import COLUMNS, ROWS, colours, greys, recoded, write_dicom
 from tests.data.test_readers_dicom import JPEG_2000, JPEG_BASELINE, bundled, compressed, ybr
 
 pydicom_3 = pytest.mark.skipif(pydicom.__version__.startswith("2"), reason="pydicom 2 has no encoders")
@@ -39,20 +41,7 @@ def plain(path: Path, kind: str, frames: int = 1) -> Path:
 def coded(source: Path, target: Path, syntax: str) -> Path:
     """The same, compressed by pydicom's encoders or by gdcm."""
     if syntax in (JPEG_LOSSLESS, PROCESS_14, J2K_LOSSLESS):
-        gdcm = pytest.importorskip("gdcm", reason="what writes it")
-        reader = gdcm.ImageReader()
-        reader.SetFileName(str(source))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(target))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
-        return target
+        return recoded(source, target, syntax)
     if syntax == JPEG_LS:
         pytest.importorskip("jpeg_ls", reason="what writes it")
     dataset = pydicom.dcmread(source)
@@ -383,3 +372,16 @@ def test_pydicoms_own_warnings_come_back_afterwards(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING, "pydicom"):
         logging.getLogger("pydicom").warning("heard")
     assert "heard" in caplog.text
+
+
+def test_quiet_keeps_back_what_quotes_a_patient(caplog):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with quiet():
+            warnings.warn("Invalid value for VR PN: Doe^Jane", stacklevel=1)
+            logging.getLogger("pydicom").warning("Doe^Jane")
+        assert not seen
+        warnings.warn("heard again", stacklevel=1)
+        logging.getLogger("pydicom").warning("logged again")
+    assert [str(one.message) for one in seen] == ["heard again"]
+    assert caplog.messages == ["logged again"]

@@ -20,7 +20,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from monai_lesion.data.readers import read_image
-from tests.data import COLUMNS, ROWS, colours, greys, write_dicom
+from tests.data import COLUMNS, ROWS, colours, greys, recoded, write_dicom
 
 TWELVE = {"BitsAllocated": 16, "BitsStored": 12}
 WINDOW = {"WindowCenter": 1500, "WindowWidth": 601, "RescaleSlope": 2, "RescaleIntercept": -100}
@@ -74,24 +74,6 @@ def native(path: Path, kind: str) -> Path:
     pairs = colours()  # any numbers will do: two lumas and the two colours that they share
     packed = np.stack([pairs[:, ::2, 0], pairs[:, 1::2, 0], pairs[:, ::2, 1], pairs[:, ::2, 2]], axis=2)
     return write_dicom(path, packed.tobytes(), kind)
-
-
-def recoded(source: Path, target: Path, syntax: str) -> Path:
-    """The same picture in another transfer syntax, without loss: gdcm's encoders."""
-    gdcm = pytest.importorskip("gdcm", reason="what writes it")
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(target))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    return target
 
 
 def pillow(path: Path, syntax: str, photometric: str, **options: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pydicom
@@ -11,9 +12,11 @@ from pydicom import Dataset
 from typer.testing import CliRunner
 
 from monai_lesion import cli
-from monai_lesion.data.readers import read_mask
+from monai_lesion.data.readers import read_image, read_mask
+from monai_lesion.dicom import Algorithm
 from monai_lesion.errors import InputError
-from tests.dicom import SHAPE, SPACING, make_source
+from monai_lesion.results import Segmentation
+from tests.dicom import SHAPE, SPACING, WEIGHTS, ellipse_mask, make_source
 from tests.pacs import SMALL, finds_everything
 
 hd = pytest.importorskip("highdicom", reason="the writers need highdicom")
@@ -111,3 +114,19 @@ def test_no_or_an_unknown_format_is_refused_with_the_known_ones(source, weights,
     assert isinstance(error, InputError), error
     assert str(error).startswith("--formats: must be of png, nifti, json, overlay, dicom-seg, dicom-sr, sc, got ")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("regions", [1, 2], ids=["one scale", "two scales"])
+def test_capture_has_a_spacing_only_where_the_whole_picture_has_one(source, tmp_path, regions):
+    dataset = pydicom.dcmread(source)
+    other = deepcopy(dataset.SequenceOfUltrasoundRegions[0])
+    other.RegionLocationMinX0, other.RegionLocationMaxX1 = RIGHT + 1, SHAPE[1] - 1
+    other.PhysicalDeltaX = other.PhysicalDeltaY = 0.04
+    dataset.SequenceOfUltrasoundRegions = [*dataset.SequenceOfUltrasoundRegions, other][:regions]
+    dataset.pop("PixelSpacing", None)
+    dataset.save_as(source)
+    mask = (ellipse_mask() & tissue()).astype(np.uint8)
+    found = Segmentation(read_image(source), mask, mask.astype(np.float32), Algorithm("a network", "0.1.0", WEIGHTS))
+    assert found.spacing == SPACING
+    (file,) = found.save(tmp_path / "out", ["sc"])
+    assert pydicom.dcmread(file).get("PixelSpacing") == (list(SPACING) if regions == 1 else None)

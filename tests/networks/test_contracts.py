@@ -8,6 +8,7 @@ import torch
 from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.networks import FCN, DeepLabV3Plus, LighterUNet, LightUNet, UNet
 from monai_lesion.networks.checkpoints import describe, load_weights
+from tests.networks.conversions import onnx_session, torchscript_copy
 from tests.networks.test_unet import picture, randomise_statistics
 
 BUILDERS = {
@@ -95,29 +96,14 @@ def test_rejects_inputs_of_another_shape(network, shape, message):
 @pytest.mark.parametrize("how", ["script", "trace"])
 @torch.no_grad()
 def test_torchscript_is_the_same_network_after_saving(network, tmp_path, how):
-    script = torch.jit.script(network) if how == "script" else torch.jit.trace(network, picture(*SIZES[0]))
-    script.save(str(tmp_path / "network.ts"))
-    loaded = torch.jit.load(str(tmp_path / "network.ts"))
+    loaded = torchscript_copy(network, picture(*SIZES[0]), tmp_path / "network.ts", how)
     for size in SIZES:
         torch.testing.assert_close(loaded(picture(*size, batch=2)), network(picture(*size, batch=2)))
 
 
 @torch.no_grad()
 def test_onnx_is_the_same_network_at_any_size(network, tmp_path):
-    onnx = pytest.importorskip("onnx", reason="onnx comes with the dev extra")
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the dev extra")
-    axes = {0: "batch", 2: "height", 3: "width"}
-    torch.onnx.export(
-        network,
-        (picture(*SIZES[1]),),
-        str(tmp_path / "network.onnx"),
-        dynamo=False,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes={"image": axes, "pred": axes},
-    )
-    onnx.checker.check_model(str(tmp_path / "network.onnx"))
-    session = runtime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    session = onnx_session(network, picture(*SIZES[1]), tmp_path / "network.onnx")
     for size in SIZES:
         x = picture(*size, batch=2)
         (logits,) = session.run(None, {"image": x.numpy()})

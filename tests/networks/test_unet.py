@@ -8,6 +8,7 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.networks import LighterUNet, LightUNet, UNet
+from tests.networks.conversions import onnx_session, torchscript_copy
 
 BUILDERS = {
     "UNet": UNet,
@@ -246,9 +247,7 @@ SIZES = [(32, 32), (33, 47)]
 @pytest.mark.parametrize("how", ["script", "trace"])
 @torch.no_grad()
 def test_torchscript_is_the_same_network_after_saving(lighter, tmp_path, how):
-    script = torch.jit.script(lighter) if how == "script" else torch.jit.trace(lighter, picture(*SIZES[0]))
-    script.save(str(tmp_path / "network.ts"))
-    loaded = torch.jit.load(str(tmp_path / "network.ts"))
+    loaded = torchscript_copy(lighter, picture(*SIZES[0]), tmp_path / "network.ts", how)
     for size in SIZES:
         torch.testing.assert_close(loaded(picture(*size, batch=2)), lighter(picture(*size, batch=2)))
 
@@ -262,20 +261,7 @@ def test_volumes_script_too():
 
 @torch.no_grad()
 def test_onnx_is_the_same_network_at_any_size(lighter, tmp_path):
-    onnx = pytest.importorskip("onnx", reason="onnx comes with the dev extra")
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the dev extra")
-    axes = {0: "batch", 2: "height", 3: "width"}
-    torch.onnx.export(
-        lighter,
-        (picture(*SIZES[0]),),
-        str(tmp_path / "network.onnx"),
-        dynamo=False,
-        input_names=["image"],
-        output_names=["pred"],
-        dynamic_axes={"image": axes, "pred": axes},
-    )
-    onnx.checker.check_model(str(tmp_path / "network.onnx"))
-    session = runtime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    session = onnx_session(lighter, picture(*SIZES[0]), tmp_path / "network.onnx")
     for size in SIZES:
         x = picture(*size, batch=2)
         (logits,) = session.run(None, {"image": x.numpy()})

@@ -17,7 +17,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.pacs import commands
 from tests.dicom import needs_dciodvfy, verdict
 from tests.pacs import bright_segmenter
-from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc, running_orthanc
+from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc
 from tests.shared_data import ABSENT, US_DICOM
 
 highdicom = pytest.importorskip("highdicom", reason="the writers need highdicom")
@@ -32,17 +32,6 @@ COMPRESSED, PALETTE, COLLEAGUES = (
     ("color-pl.dcm",),
     ("deid_GREYSCALE_IMAGE.dcm", "deid_GREYSCALE_CINE.zip"),
 )
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory):
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def segmenter():
-    return bright_segmenter()
 
 
 @pytest.fixture

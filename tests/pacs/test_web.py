@@ -13,25 +13,14 @@ from monai_lesion.pacs.archives import Archive, ArchiveClosedError, ArchiveError
 from monai_lesion.pacs.credentials import Credentials
 from monai_lesion.pacs.web import segment_study
 from tests.dicom import CINE, needs_dciodvfy, verdict
-from tests.pacs import NAME, bright_segmenter, names_nobody, planted
-from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc, running_orthanc
+from tests.pacs import NAME, names_nobody, planted
+from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc
 
 pytest.importorskip("highdicom", reason="the writers need highdicom")
 pytest.importorskip("dicomweb_client", reason="DICOMweb needs dicomweb-client")
 pytestmark = [needs_orthanc, pytest.mark.slow]
 
 QUICK = {"retries": 1, "wait": 0.01}
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory):
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def segmenter():
-    return bright_segmenter()
 
 
 def archive_of(orthanc):

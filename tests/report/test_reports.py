@@ -10,11 +10,12 @@ from html.parser import HTMLParser
 import pytest
 
 from monai_lesion.errors import InputError
+from monai_lesion.report.costs import network_costs
 from monai_lesion.report.figures import mean_dice, same_cases, worst_images
 from monai_lesion.report.pages import markdown_tables, write_report
 from monai_lesion.report.plots import pareto_front
 from monai_lesion.report.results import load_results
-from monai_lesion.report.tables import Table
+from monai_lesion.report.tables import Table, results_table
 from tests.report.records import change, make_study
 
 
@@ -243,3 +244,15 @@ def test_latex_compiles(page, tmp_path):
 )
 def test_the_front_is_what_no_other_beats(points, front):
     assert pareto_front(points) == front
+
+
+def test_time_stands_behind_the_arithmetic_only_where_it_was_taken(output):
+    (study,) = load_results([output])
+    costs = network_costs(study.compared())
+    bare = results_table(study, costs)
+    assert "CPU, ms" not in bare.columns
+    assert "CPU:" not in bare.note
+    timed = results_table(study, {name: cost._replace(milliseconds=12.4) for name, cost in costs.items()})
+    assert timed.columns.index("CPU, ms") == 3
+    assert [row[3] for row in timed.rows] == ["12"] * len(timed.rows)
+    assert "CPU: one image in float32" in timed.note

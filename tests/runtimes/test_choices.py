@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_lesion import timing
 from monai_lesion.errors import InputError
 from monai_lesion.runtimes import caches, choices
 from monai_lesion.runtimes.choices import choose
@@ -58,7 +59,7 @@ def candidates(network, monkeypatch):
     monkeypatch.setattr(
         choices, "_pictures", lambda size, calibration: [np.random.default_rng(0).random((1, 3, *size), np.float32)]
     )
-    monkeypatch.setattr(choices, "time", Pretended.clock)
+    monkeypatch.setattr(timing, "time", Pretended.clock)
     monkeypatch.setattr(choices, "is_installed", lambda package: True)
     monkeypatch.setattr(choices, "CANDIDATES", [(*key, key[0]) for key in made])
     return made, opened

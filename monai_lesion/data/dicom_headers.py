@@ -1,0 +1,169 @@
+"""The header of a DICOM file: read in any transfer syntax, without a word of what pydicom finds odd in it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from io import BufferedReader, BytesIO, FileIO
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from monai_lesion.errors import ImageError
+
+IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
+
+MAX_INFLATED = 2**29  # bytes of a deflated file
+UNDEFINED = 0xFFFFFFFF
+
+_quiet = ContextVar("quiet", default=False)
+_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "pylibjpeg", "openjpeg")
+
+
+class _Silence(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _quiet.get()
+
+
+_SILENCE = _Silence()
+
+
+class Bounded(BufferedReader):
+    """A file that never takes memory for more than it holds; ``read(4 GB)`` of a damaged length else does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any file."""
+        left = max(self._size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom's warnings back, on the log too: they quote the values that they find wrong, a patient's name too.
+
+    Example:
+        >>> with quiet():
+        ...     logging.getLogger("pydicom").warning("Doe^Jane")
+    """
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_SILENCE)  # once: the second time it is there already
+    token = _quiet.set(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _quiet.reset(token)
+
+
+class Opening(NamedTuple):
+    """How a DICOM file begins.
+
+    Args:
+        header: all before the pixel data.
+        syntax: UID of the transfer syntax.
+        start: where in the file the pixel data begins; -1 without any.
+        length: of the pixel data in bytes, as stated; None when compressed.
+        inflated: the data set of a deflated file.
+    """
+
+    header: Any
+    syntax: str
+    start: int
+    length: int | None
+    inflated: bytes | None
+
+
+def value_of(header: Any, keyword: str) -> Any:
+    """An attribute's value; None where it is absent, empty or damaged."""
+    try:
+        return header.get(keyword)
+    except Exception:  # pydicom converts when asked, and its converters raise many kinds
+        return None
+
+
+def read_header(path: Path) -> Any:
+    """All before the pixel data, of any kind of object: with or without preamble, deflated too.
+
+    Raises:
+        ImageError: when it is damaged.
+    """
+    with quiet(), _explained(path), Bounded(path) as stream:
+        return _header(path, stream)[0]
+
+
+def read_opening(path: Path) -> Opening:
+    """The header and where the pixel data is.
+
+    Raises:
+        ImageError: when the header is damaged.
+    """
+    with _explained(path), Bounded(path) as stream:
+        header, source, inflated = _header(path, stream)
+        meta = getattr(header, "file_meta", None) or {}
+        syntax = str(value_of(meta, "TransferSyntaxUID") or "")
+        if not syntax:
+            syntax = IMPLICIT if header.is_implicit_VR else EXPLICIT if header.is_little_endian else BIG_ENDIAN
+        return Opening(header, syntax, *_pixel_data(source, syntax), inflated)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # pydicom raises many kinds, whose texts may quote what they read
+        fix = "Check the file with another viewer, or export it again"
+        got = f"a damaged header ({type(error).__name__})"
+        raise ImageError(path, "must be a readable DICOM image", got=got, fix=fix) from error
+
+
+def _header(path: Path, stream: BinaryIO) -> tuple[Any, BinaryIO, bytes | None]:
+    """The header, what it was read from, up to the pixel data, and the data set of a deflated file."""
+    import pydicom
+
+    bare = stream.read(132)[128:] != b"DICM"
+    stream.seek(0)
+    source, inflated = _inflated(path, stream)
+    return pydicom.dcmread(source, stop_before_pixels=True, force=bare or inflated is not None), source, inflated
+
+
+def _inflated(path: Path, stream: BinaryIO) -> tuple[BinaryIO, bytes | None]:
+    """A deflated file without its deflation, in memory; any other as it is."""
+    import zlib
+
+    from pydicom.filereader import read_file_meta_info
+
+    deflated = DEFLATED.encode() in stream.read(4096)
+    stream.seek(0)
+    if not deflated:
+        return stream, None
+    meta = read_file_meta_info(path)
+    if str(value_of(meta, "TransferSyntaxUID")) != DEFLATED:
+        return stream, None
+    stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+    content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), MAX_INFLATED + 1)
+    if len(content) > MAX_INFLATED:
+        raise ImageError(path, f"must have at most {MAX_INFLATED} bytes inflated", got="more")
+    return BytesIO(content), content
+
+
+def _pixel_data(stream: BinaryIO, syntax: str) -> tuple[int, int | None]:
+    """Where the pixel data begins, -1 without any, and its length, None when compressed."""
+    order: Any = "big" if syntax == BIG_ENDIAN else "little"
+    head = stream.read(8)
+    tag = int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)
+    if len(head) < 8 or tag != (0x7FE0, 0x0010):
+        return -1, None
+    # Some writers mix implicit into explicit: the two letters decide.
+    length = int.from_bytes(stream.read(4), order) if head[4:6] in (b"OB", b"OW", b"UN") else None
+    if length is None:
+        length = int.from_bytes(head[4:], order)
+    return stream.tell(), None if length == UNDEFINED else length
