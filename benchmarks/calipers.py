@@ -97,11 +97,11 @@ def pictures(cases: int) -> Iterator[tuple[str, np.ndarray, list[Point], list[tu
 
 def simulated(cases: int, radius: float) -> None:
     counts: dict[str, dict[str, Count]] = {"colour": defaultdict(Count), "grey": defaultdict(Count)}
-    spent, images = 0.0, 0
+    spent = []
     for channel, image, ends, lines, view in pictures(cases):
-        begin = time.process_time()
+        begin = time.perf_counter()
         found = find_annotations(image)
-        spent, images = spent + time.process_time() - begin, images + 1
+        spent.append(time.perf_counter() - begin)
         count = counts[channel]
         points = [(marker.row, marker.column) for marker in found.markers]
         count["markers"].add(len(points), len(ends), len(match(points, ends, radius)))
@@ -112,7 +112,13 @@ def simulated(cases: int, radius: float) -> None:
     for channel, kinds in counts.items():
         for kind, count in kinds.items():
             print(f"{channel:<7}{kind:<13}{count}")
-    print(f"{spent / images * 1e3:.0f} ms CPU a picture; load average {os.getloadavg()[0]:.1f}")
+    print(speed(spent))
+
+
+def speed(seconds: Sequence[float]) -> str:
+    low, middle, high = np.quantile(seconds, (0.05, 0.5, 0.95)) * 1e3
+    load = os.getloadavg()[0]
+    return f"{middle:.0f} ms a picture (median; 5 % below {low:.0f}, 5 % above {high:.0f}); load average {load:.1f}"
 
 
 def matched_lines(found: Annotations, real: Sequence[tuple[Point, Point]], radius: float) -> int:
@@ -148,12 +154,12 @@ def hand_marks(folder: Path, radius: float) -> None:
     total, per_image = Count(), Count()
     recalled: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    spent, legends = 0.0, 0
+    spent, legends = [], 0
     for image, points in marks.items():
         pixels = read_image(folder / image).pixels
-        begin = time.process_time()
+        begin = time.perf_counter()
         found = find_annotations(pixels)
-        spent += time.process_time() - begin
+        spent.append(time.perf_counter() - begin)
         centres = [(marker.row, marker.column) for marker in found.markers]
         pairs = match(centres, [point for point, _ in points], radius)
         legend = {first for first, second in pairs if points[second][1] == "legend"}
@@ -170,7 +176,7 @@ def hand_marks(folder: Path, radius: float) -> None:
     for kind in sorted(kinds):
         print(f"  {kind:<10}recall {recalled[kind] / kinds[kind]:.3f}  ({recalled[kind]} of {kinds[kind]})")
     print(f"{legends} detections on the marker of a printed measurement, which count as neither right nor wrong")
-    print(f"{spent / len(marks) * 1e3:.0f} ms CPU a picture; load average {os.getloadavg()[0]:.1f}")
+    print(speed(spent))
 
 
 if __name__ == "__main__":

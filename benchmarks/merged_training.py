@@ -16,39 +16,11 @@ import statistics
 import time
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from monai_lesion.inferers import MixedPrecisionInferer
 from monai_lesion.networks import LighterUNet
-from monai_lesion.networks.blocks import GroupedConvolution
-from monai_lesion.runtimes.reparameterize import _dense_is_less
-
-
-class Merged(nn.Module):
-    """A grouped convolution's dense twin, its weights formed anew in each step."""
-
-    def __init__(self, convolution: GroupedConvolution) -> None:
-        super().__init__()
-        self.grouped, self.pointwise = convolution.grouped, convolution.pointwise
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve with the product."""
-        kernel, mixing = self.grouped.weight, self.pointwise.weight.flatten(1)
-        channels, size = kernel.shape[:2]
-        product = torch.einsum(
-            "ogm,gmik->ogik", mixing.view(len(mixing), -1, size), kernel.view(channels // size, size, size, 9)
-        )
-        bias = mixing @ self.grouped.bias + self.pointwise.bias
-        return F.conv2d(x, product.reshape(len(mixing), channels, 3, 3), bias, padding=1)
-
-
-def merged(network: nn.Module) -> nn.Module:
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, GroupedConvolution) and _dense_is_less(child):
-                setattr(parent, name, Merged(child))
-    return network
+from monai_lesion.networks.merging import merge_sets
 
 
 def main() -> None:
@@ -66,7 +38,7 @@ def main() -> None:
             layout = torch.channels_last if amp else torch.contiguous_format
             for way in ("as it is", "merged"):
                 network = LighterUNet(group_size=int(group))
-                network = (merged(network) if way == "merged" else network).train().to(memory_format=layout)
+                network = merge_sets(network, way == "merged").train().to(memory_format=layout)
                 runs[f"@{group}", "bfloat16" if amp else "float32", way] = network, MixedPrecisionInferer(amp)
     times: dict[tuple[str, str, str], list[float]] = {key: [] for key in runs}
     for turn in range(options.repeats + 1):  # the first warms up

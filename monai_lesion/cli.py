@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from monai_lesion import __version__
+from monai_lesion.benchmark.commands import register as register_benchmark
 from monai_lesion.calipers.commands import register as register_calipers
 from monai_lesion.errors import InputError
 from monai_lesion.label.commands import register as register_label
@@ -17,7 +18,6 @@ from monai_lesion.packaging_commands import register as register_packaging
 from monai_lesion.pacs.commands import register as register_pacs
 from monai_lesion.runtimes.commands import register as register_runtimes
 from monai_lesion.segmenter_options import (
-    BUNDLE,
     Bundle,
     Crop,
     Device,
@@ -197,7 +197,7 @@ def _bar(items: Any) -> Any:
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Images or folders: PNG, JPEG, DICOM ...")],
     output: Output,
-    bundle: Bundle = BUNDLE,
+    bundle: Bundle = None,
     weights: Weights = None,
     published: Published = None,
     formats: Annotated[
@@ -238,6 +238,7 @@ def predict(
         seg_type=seg_type.value,
         frame=frame,
         skip_existing=skip_existing,
+        report=typer.echo,
     )
     typer.echo(f"{written} segmented, results in {output}")
 
@@ -258,6 +259,7 @@ register_packaging(app)
 register_runtimes(app)
 register_study(app)
 register_calipers(app)
+register_benchmark(app)
 
 if __name__ == "__main__":
     main()

@@ -61,6 +61,10 @@ def run_demo(
     description = json.loads(manifest.read_text(encoding="utf-8"))["description"]
     if not (description.startswith(f"{cases} ") and description.endswith(f"seed {seed}")):
         raise InputError(data, f"must hold {cases} cases of seed {seed}", got=description, fix="Use another --output")
+    test = [str(data / entry["image"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))["test"]]
+    say("     and what the network that comes with the project, trained on patients, finds in the test cases")
+    predict = ["predict", *test, "--bundle", "pocket", "--output", str(root / "pocket"), "--formats", "png,overlay"]
+    _run("predict", ["-m", "monai_lesion.cli", *predict], f"monai-lesion {_short(predict, test)}", say)
     common = ["--manifest", str(manifest), "--ckpt_dir", str(models), *NETWORK]
 
     say(f"2/4  training a small Lighter U-net for {epochs} epochs")
@@ -85,6 +89,7 @@ does on patients.
 
   {results / "overlays" / "sheet.png"}   test cases from worst to best, reference red, prediction green
   {results / "per_image.csv"}        Dice and both HD95 of each image; per_case.csv, summary.json
+  {root / "pocket"}                  what the network that comes with the project finds, by no training of yours
   {root / "png"}, {root / "dicom"}        masks, overlays and measurements (JSON) of the test cases
   {models / "model.pt"}              the network
 
@@ -101,10 +106,20 @@ def _bundle(run_id: str, configs: Sequence[Path], options: Sequence[str], say: C
     """Run the bundle as a user does, and show the command."""
     files = str(configs[0]) if len(configs) == 1 else "[" + ",".join(f"'{config}'" for config in configs) + "]"
     command = ["-m", "monai.bundle", "run", run_id, "--config_file", files, *options]
-    say(f"     $ python {shlex.join(command)}")
+    _run(run_id, command, f"python {shlex.join(command)}", say)
+
+
+def _run(name: str, command: Sequence[str], shown: str, say: Callable[[str], Any]) -> None:
+    say(f"     $ {shown}")
     done = subprocess.run([sys.executable, *command], check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     if done.returncode:
-        raise InputError(f"the step {run_id!r}", "must succeed", got=f"exit {done.returncode}; its reason is above")
+        raise InputError(f"the step {name!r}", "must succeed", got=f"exit {done.returncode}; its reason is above")
+
+
+def _short(command: Sequence[str], files: Sequence[str]) -> str:
+    """A command with the first of its files and an ellipsis."""
+    first = command.index(files[0])
+    return shlex.join([*command[: first + 1], "...", *command[first + len(files) :]])
 
 
 def _predict(root: Path, bundle: str | Path, weights: Path, manifest: dict[str, Any]) -> tuple[int, int]:

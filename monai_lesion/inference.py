@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,25 +16,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from monai_lesion import __version__
-from monai_lesion.data.images import frame_count
-from monai_lesion.data.readers import UltrasoundImage, UltrasoundReader, read_image
-from monai_lesion.data.regions import Region, region_of_interest
+from monai_lesion.data.readers import UltrasoundImage, UltrasoundReader
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.networks.checkpoints import describe, load_weights
-from monai_lesion.results import Segmentation
+from monai_lesion.presets import DEFAULT, load_preset
+from monai_lesion.recipes import exact_recipe
 from monai_lesion.runtimes.factories import open_runtime, spatial_size_of
 from monai_lesion.runtimes.fingerprints import weights_hash
 from monai_lesion.runtimes.interfaces import Runtime
+from monai_lesion.segmenters import Segmenter, Source
 from monai_lesion.transforms import postprocessing, preprocessing
 
 if TYPE_CHECKING:
     from monai_lesion.runtimes.quantization import CalibrationImages
 
-Source = str | Path | NDArray[np.uint8]
+__all__ = ["LesionSegmenter", "Source"]
 
 
-class LesionSegmenter:
+class LesionSegmenter(Segmenter):
     """Segment lesions in ultrasound pictures.
 
     ::
@@ -87,13 +86,16 @@ class LesionSegmenter:
     ) -> None:
         if channel_order not in ("rgb", "bgr"):
             raise InputError("channel_order", 'must be "rgb" or "bgr"', got=channel_order)
+        if device is None and runtime in ("onnx", "openvino"):
+            device = "cpu"  # the only one that they run on
         self.device = _device(device)
         self.network = network.to(self.device).eval()
         self.preprocess = preprocess or preprocessing()
         self.postprocess = postprocess or postprocessing(self.preprocess, drop_channel=True)
+        self.recipe = exact_recipe(self.preprocess, self.postprocess)
         self.channel_order = channel_order
         self.bundle_version = bundle_version
-        self.settings = {"channel_order": channel_order, **(settings or {})}
+        self.settings: dict[str, str] = {"channel_order": channel_order, **(settings or {})}
         self.crop = crop
         if runtime is None and precision is not None:
             raise InputError("precision", "needs a runtime", got=precision, fix='For example runtime="openvino"')
@@ -185,6 +187,49 @@ class LesionSegmenter:
         )
 
     @classmethod
+    def from_preset(
+        cls,
+        name: str = DEFAULT,
+        *,
+        device: str | torch.device | None = None,
+        crop: bool = False,
+        runtime: str | Path | Runtime | None = None,
+        precision: str | None = None,
+        calibration: CalibrationImages | str | Path | None = None,
+    ) -> LesionSegmenter:
+        """Take a network that comes with the package, trained; read its model card before its masks.
+
+        Args:
+            name: one of :func:`monai_lesion.presets.preset_names`.
+            device: as of the class, like all others.
+            crop: whether to show the tissue region only.
+            runtime: what runs the network.
+            precision: of the runtime.
+            calibration: for int8.
+
+        Raises:
+            InputError: for an unknown name, or a runtime that cannot be used.
+        """
+        from monai.bundle import ConfigParser
+
+        preset = load_preset(name)
+        network = ConfigParser({"network": preset.overrides["network_def"]}).get_parsed_content("network")
+        load_weights(network, preset.weights)
+        size = preset.overrides["spatial_size"]
+        before = preprocessing(spatial_size=size)
+        return cls(
+            network,
+            before,
+            postprocessing(before, drop_channel=True),
+            device=device,
+            settings={"spatial_size": str(size), "threshold": "0.5", "order": "resize_first"},
+            crop=crop,
+            runtime=runtime,
+            precision=precision,
+            calibration=calibration,
+        )
+
+    @classmethod
     def from_published(
         cls,
         path: str | Path,
@@ -221,80 +266,13 @@ class LesionSegmenter:
             calibration=calibration,
         )
 
-    @overload
-    def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, source: str | Path, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, source: str | Path, *, frame: None = None) -> Any: ...
-    @overload
-    def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
-
-    def __call__(
-        self, source: Source | Iterable[Source], *, frame: int | None = None
-    ) -> Segmentation | Iterator[Segmentation]:
-        """Segment one picture, or each of several as it is asked for.
-
-        Args:
-            source: a path, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of either.
-            frame: frame of a cine, from 0; None for all.
-
-        Returns:
-            One result for a picture or a frame; for a cine without ``frame`` and for several sources an iterator, in
-            which each frame is read and segmented when its turn comes.
-
-        Raises:
-            ImageError: when a file cannot be read.
-            InputError: for an array of another shape or type.
-        """
-        if isinstance(source, np.ndarray):
-            return self.segment(_from_array(source))
-        if not isinstance(source, (str, Path)):
-            return (result for each in source for result in self._each(each, frame))
-        if frame is None and frame_count(source) > 1:
-            return self._each(source, None)
-        return self.segment(read_image(source, frame=frame))
-
-    def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
-        """The one result of a picture, or those of the frames of a cine."""
-        frames: Iterable[int | None] = [frame]
-        if frame is None and isinstance(source, (str, Path)) and (count := frame_count(source)) > 1:
-            frames = range(count)
-        for number in frames:
-            yield self.segment(
-                _from_array(source) if isinstance(source, np.ndarray) else read_image(source, frame=number)
-            )
-
-    def segment(self, image: UltrasoundImage) -> Segmentation:
-        """Segment a picture that is read already.
-
-        Raises:
-            InputError: when the memory does not suffice, so that a batch goes on with the next.
-        """
-        try:
-            return self._segment(image)
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            rows, columns = image.pixels.shape[:2]
-            fix = "Close other programs, or crop the picture"
-            rule = "needs more memory than there is"
-            raise InputError(image.path or "source", rule, got=f"{rows} x {columns} pixels", fix=fix) from error
-
-    def _segment(self, image: UltrasoundImage) -> Segmentation:
-        region = region_of_interest(image.calibration.regions) if self.crop else None
-        if region is None:
-            return Segmentation(image, *self._find(image), self.algorithm)
-        mask, probability = np.zeros(image.pixels.shape[:2], np.uint8), np.zeros(image.pixels.shape[:2], np.float32)
-        part = UltrasoundImage(
-            np.ascontiguousarray(image.pixels[region.slices]), image.spacing, image.path, image.frame
-        )
-        mask[region.slices], probability[region.slices] = self._find(part)
-        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region)
-
     @torch.inference_mode()
-    def _find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Mask and probability, upright and of the picture's size."""
+        if self.recipe is not None:
+            batch = self.recipe.before(image.pixels)
+            logits = self._logits(batch[:, [2, 1, 0]] if self.channel_order == "bgr" else batch)
+            return self.recipe.after(logits, image.pixels.shape[:2])
         items: Any = {"image": MetaTensor.ensure_torch_and_prune_meta(*UltrasoundReader().get_data([image]))}
         items = Compose(self.preprocess.transforms[1:])(items)  # the first step loads
         network_input = items["image"][[2, 1, 0]] if self.channel_order == "bgr" else items["image"]
@@ -308,19 +286,13 @@ class LesionSegmenter:
             probability = Invertd("pred", transform=self.preprocess, orig_keys="image", nearest_interp=False)(items)
         grey = probability["pred"][0].numpy().T.astype(np.float32)
         mask = Compose(steps[discrete:])(items)["pred"].numpy()
-        upright = np.ascontiguousarray(mask.squeeze().T.astype(np.uint8))
+        upright = np.ascontiguousarray(mask.reshape(grey.T.shape).T.astype(np.uint8))
         return upright, np.ascontiguousarray(grey)
 
     def _logits(self, batch: torch.Tensor) -> torch.Tensor:
         if self.runtime is not None:
             return torch.from_numpy(self.runtime(batch.numpy()))
         return self.network(batch.to(self.device)).float().cpu()  # type: ignore[no-any-return]
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """PyTorch on a CPU and OpenVINO say so in words only."""
-    words = ("allocate memory", "not enough memory", "bad_alloc", "bad allocation")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -335,19 +307,6 @@ def _device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def _cropped(algorithm: Algorithm, region: Region) -> Algorithm:
-    crop = f"rows {region.top}-{region.bottom} columns {region.left}-{region.right}"
-    return replace(algorithm, settings={**algorithm.settings, "crop": crop})
-
-
 def _bundle_version(root: Path) -> str:
     file = root / "configs" / "metadata.json"
     return str(json.loads(file.read_text(encoding="utf-8")).get("version", "")) if file.is_file() else ""
-
-
-def _from_array(array: NDArray[Any]) -> UltrasoundImage:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        rule = "an array must be unsigned 8-bit (H, W) or (H, W, 3)"
-        raise InputError("source", rule, got=f"{array.dtype} {array.shape}")
-    rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
-    return UltrasoundImage(np.ascontiguousarray(rgb), None, "", None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_lesion.data.readers import read_image, read_mask
+from monai_lesion.data.images import read_image, read_mask
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from monai_lesion.segmenter_options import BUNDLE, Bundle, Weights
+from monai_lesion.segmenter_options import BUNDLE, BundleFolder, Weights
 
 bundle_app = typer.Typer(help="Make a release of a bundle.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def _bundle() -> None:
 @bundle_app.command()
 def package(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .zip to write.")],
-    bundle: Bundle = BUNDLE,
+    bundle: BundleFolder = BUNDLE,
     weights: Weights = None,
 ) -> None:
     """Write a bundle with its weights, and nothing else, as one zip file; the same input gives the same bytes."""

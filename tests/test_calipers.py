@@ -390,7 +390,8 @@ def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
     content = {"name": "few", "labels": {"1": "lesion"}, "training": [], "validation": [], "test": relative}
     manifest.write_text(json.dumps(content))
     segmenter = type("Fake", (), {"__call__": lambda self, picture: SimpleNamespace(mask=leaning(picture))})()
-    segmenter.algorithm = SimpleNamespace(name="box", weights="0" * 64)
+    settings = {"spatial_size": "[64, 64]", "runtime": "openvino bf16"}
+    segmenter.algorithm = SimpleNamespace(name="box", weights="0" * 64, settings=settings)
     monkeypatch.setattr("monai_lesion.calipers.commands.open_segmenter", lambda *args, **kwargs: segmenter)
     arguments = ["study", "calipers", "--manifest", str(manifest), "--output", str(tmp_path / "out")]
     result = CliRunner().invoke(app, arguments)
@@ -401,6 +402,8 @@ def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
         "calipers.json",
         "calipers.md",
     ]
+    facts = json.loads((tmp_path / "out" / "calipers.json").read_text())
+    assert (facts["network"], facts["input"], facts["runtime"]) == ("box", "[64, 64]", "openvino bf16")
     result = CliRunner().invoke(app, [*arguments, "--split", "fold9"])
     assert isinstance(result.exception, InputError)
     assert "--split: must be one of training, validation, test, got fold9" in str(result.exception)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,10 @@ def demo(tmp_path_factory):
 
 def test_demo_trains_evaluates_and_segments_both_forms_alike(demo):
     folder, said, _ = demo
+    manifest = json.loads((folder / "data" / "phantoms.json").read_text())
+    stems = {Path(entry["image"]).stem for entry in manifest["test"]}
+    found = {file.stem for file in (folder / "pocket").glob("*.png")}
+    assert found == stems | {f"{stem}_overlay" for stem in stems}
     assert "2 of 2 masks are the same from PNG and from DICOM" in said
     assert "Dice" in said.splitlines()[-2]
     assert (folder / "models" / "model.pt").is_file()

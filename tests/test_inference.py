@@ -263,7 +263,7 @@ def tissue(top, left, bottom, right, step=0.01):
 
 
 def test_a_cine_gives_its_frames_one_by_one(segmenter, tmp_path, monkeypatch):
-    import monai_lesion.inference as module
+    import monai_lesion.segmenters as module
 
     read = []
     monkeypatch.setattr(module, "read_image", lambda path, frame: read.append(frame) or read_image(path, frame=frame))

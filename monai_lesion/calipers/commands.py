@@ -9,7 +9,6 @@ import typer
 
 from monai_lesion.errors import InputError
 from monai_lesion.segmenter_options import (
-    BUNDLE,
     Bundle,
     Device,
     Precision,
@@ -29,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def calipers(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the table.")],
-    bundle: Bundle = BUNDLE,
+    bundle: Bundle = None,
     weights: Weights = None,
     published: Published = None,
     manifest: Annotated[Path | None, typer.Option(help="The data; simulated cases.")] = None,
@@ -67,6 +66,8 @@ def calipers(
         "split": split,
         "network": segmenter.algorithm.name,
         "weights": segmenter.algorithm.weights[:12],
+        "input": segmenter.algorithm.settings.get("spatial_size"),
+        "runtime": segmenter.algorithm.settings.get("runtime", "the network as trained"),
         "seed": seed,
     }
     typer.echo(write_comparison(records, output, about))

@@ -234,6 +234,24 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
     return table
 
 
+def read_comparison(path: str | Path) -> list[Record]:
+    """The records of a ``calipers.csv``; a measure that is not there is nan.
+
+    Raises:
+        InputError: when the file cannot be read or lacks a column.
+    """
+    counts = ("markers", "moved_rows", "moved_columns", "missed", "false_alarm")
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows: list[Record] = list(csv.DictReader(file))
+        for row in rows:
+            row.update({key: int(row[key]) for key in counts})
+            row.update({key: float(row[key] or "nan") for key in (*MEASURES, "hd95_monai")})
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(path, "must be a table of study calipers", got=repr(error)) from error
+    return rows
+
+
 def _cell(value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return int(value)

@@ -41,8 +41,12 @@ class Manifest:
     reference: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def entries(self, split: str) -> list[Entry]:
+    def entries(self, split: str, *, shared: bool = False) -> list[Entry]:
         """The entries of a split, ``image`` and ``label`` as absolute paths and ``patient_id`` filled in.
+
+        Args:
+            split: ``"training"``, ``"validation"`` or ``"test"``.
+            shared: leave out what not every entry of the split has, for a loader puts all of it into batches.
 
         Raises:
             ManifestError: when there is no such split, or it is empty.
@@ -50,7 +54,7 @@ class Manifest:
         if not self.splits.get(split):
             found = ", ".join(f"{name} ({len(items)})" for name, items in self.splits.items() if items) or "none"
             raise ManifestError(self.path, f'the split "{split}" must hold images', got=f"the splits {found}")
-        return [
+        entries = [
             {
                 "patient_id": entry["case_id"],
                 **entry,
@@ -58,6 +62,10 @@ class Manifest:
             }
             for entry in self.splits[split]
         ]
+        if shared:
+            common = set.intersection(*map(set, entries))
+            return [{key: value for key, value in entry.items() if key in common} for entry in entries]
+        return entries
 
 
 def _paths(entry: Entry) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDA
         if format == "png":
             from PIL import Image
 
-            Image.fromarray(binary * np.uint8(255)).save(partial)
+            Image.fromarray(binary * np.uint8(255)).save(partial, compress_type=zlib.Z_RLE)  # of runs: as small, sooner
         else:
             import nibabel
 

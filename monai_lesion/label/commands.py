@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monai_lesion.segmenter_options import BUNDLE, Bundle, Settings, Weights, assignments
+from monai_lesion.segmenter_options import BUNDLE, Bundle, Settings, Weights, assignments, chosen_preset
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def label_app(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the app, to be made.")],
-    bundle: Bundle = BUNDLE,
+    bundle: Bundle = None,
     weights: Weights = None,
     settings: Settings = None,
     studies: Annotated[
@@ -28,7 +28,10 @@ def label_app(
     """Lay out a MONAI Label app around a bundle and show the command that starts it."""
     from monai_lesion.label.folders import start_command, write_label_app
 
-    app = write_label_app(output, bundle, weights=weights, overrides=assignments(settings))
+    overrides = assignments(settings)
+    if preset := chosen_preset(bundle, weights, settings):
+        bundle, weights, overrides = BUNDLE, preset.weights, preset.overrides
+    app = write_label_app(output, bundle or BUNDLE, weights=weights, overrides=overrides)
     if find_spec("monailabel") is None:
         typer.echo("MONAI Label is not in this environment: start the app from one that has it", err=True)
     typer.echo(start_command(app, studies))

@@ -145,3 +145,16 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
         raise CheckpointError(path, f"must hold weights of {describe(own)}", got=found, fix=fix)
     network.load_state_dict(state)
     return network
+
+
+def start_from(network: nn.Module, path: str | Path | None) -> nn.Module:
+    """The network with the weights that a training starts from; as it is where none are named.
+
+    Args:
+        network: the network; changed in place.
+        path: as of :func:`load_weights`, or None.
+
+    Raises:
+        CheckpointError: as :func:`load_weights`.
+    """
+    return network if path is None else load_weights(network, path)

@@ -10,7 +10,6 @@ import typer
 
 from monai_lesion.errors import InputError
 from monai_lesion.segmenter_options import (
-    BUNDLE,
     Bundle,
     Crop,
     Device,
@@ -47,7 +46,7 @@ def dicomweb(
     ca_file: Annotated[Path | None, typer.Option(help="Certificates (PEM) to check the archive's with.")] = None,
     client_cert: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
     client_key: Annotated[Path | None, typer.Option(help="Its key (PEM), if in another file.")] = None,
-    bundle: Bundle = BUNDLE,
+    bundle: Bundle = None,
     weights: Weights = None,
     published: Published = None,
     device: Device = None,
@@ -94,7 +93,7 @@ def listen(
     peers: Annotated[list[str], typer.Option("--from", help="AE title that may send; repeat it for more.")],
     host: Annotated[str, typer.Option(help="Address to listen on; all.")] = "",
     queue: Annotated[Path, typer.Option(help="Folder of the queue, which survives a restart.")] = Path("pacs-queue"),
-    bundle: Bundle = BUNDLE,
+    bundle: Bundle = None,
     weights: Weights = None,
     published: Published = None,
     device: Device = None,

@@ -37,6 +37,7 @@ def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
                 "title": study.title,
                 "table": study.table,
                 "position": position,
+                "networks": list(study.entries),
                 "seeds": study.seeds.get(entry, len(trials)),
                 "choice": study.choices.get(entry),
             }

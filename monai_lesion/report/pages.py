@@ -12,11 +12,12 @@ from pathlib import Path
 from monai_lesion import __version__
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.report.budgets import budget, missing
 from monai_lesion.report.costs import Costs, network_costs
 from monai_lesion.report.figures import Picture, has_pictures, same_cases, worst_images
 from monai_lesion.report.keeping import keep_records
 from monai_lesion.report.plots import plot_boxes, plot_costs, plot_curves
-from monai_lesion.report.results import Result, StudyResults, load_results
+from monai_lesion.report.results import StudyResults, load_results
 from monai_lesion.report.tables import (
     Table,
     choices_table,
@@ -26,6 +27,7 @@ from monai_lesion.report.tables import (
     results_table,
 )
 
+PICTURES_IN_A_ROW = 6
 NOTICE = "Research use only; not a medical device."
 
 STYLE = """
@@ -39,16 +41,27 @@ figure { margin: 18px 0 26px; } figcaption { font-weight: 600; margin-bottom: 6p
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 12px; }
 th, td { padding: 4px 6px; text-align: right; border-bottom: 1px solid #e3e8ee; white-space: nowrap; }
 th { border-bottom: 1.5px solid #5a6a7a; vertical-align: bottom; white-space: normal; min-width: 46px; }
-th.text, td.text { text-align: left; }
+th.text, td.text { text-align: left; white-space: normal; min-width: 60px; max-width: 260px; }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
 .plot img { max-width: 100%; height: auto; }
 .grid { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); }
-.row { display: grid; gap: 8px; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); }
+.row { display: grid; gap: 8px; }
 .row { border-top: 1px solid #d5dce4; padding: 10px 0 14px; } .picture { margin: 0; }
-.picture img { width: 100%; display: block; background: #000; }
+.picture img { width: 100%; max-width: 480px; display: block; background: #000; }
 .picture figcaption { font-weight: 400; font-size: 12px; margin: 3px 0 0; line-height: 1.35; }
 .red { color: #c00000; font-weight: 600; } .green { color: #008000; font-weight: 600; }
-@media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
+@page { size: A4 landscape; margin: 10mm; }
+@media print {
+  body { font-size: 9.5pt; } main { max-width: none; padding: 0; } p { max-width: none; break-inside: avoid; }
+  h2 { margin-top: 20px; } h2, h3, h3 + p, figcaption { break-after: avoid; } figure, .row { break-inside: avoid; }
+  figure { margin: 10px 0 14px; } .plot img { max-height: 78mm; }
+  .scroll { overflow: visible; } table { font-size: 7.5pt; width: 100%; }
+  th, td { padding: 2px 3px; white-space: normal; } th { min-width: 0; } td:first-child { min-width: 90px; }
+  th:first-child, td:first-child { position: static; }
+  .grid { display: block; } h3.gallery { break-before: page; }
+  .grid .picture { display: inline-block; width: 24%; margin: 0 .4% 8px 0; vertical-align: top; }
+  .picture figcaption { font-size: 7.5pt; } .picture img { width: auto; max-width: 100%; max-height: 48mm; }
+}
 """
 
 
@@ -167,7 +180,7 @@ def _section(study: StudyResults, tables: list[Table], plots: list[tuple[str, Pa
         parts.append("<p class=note>No pictures: images or masks are not at hand (kept records have none).</p>")
         return "\n".join(parts)
     legend = "Reference contour in <span class=red>red</span>, prediction in <span class=green>green</span>"
-    rows = ["<div class=row>" + "".join(map(_picture, row)) + "</div>" for row in same_cases(study)]
+    rows = list(map(_row, same_cases(study)))
     parts += [
         "<h3>The same cases across networks</h3>",
         f"<p>{legend}; first seed of each network. Cases picked by percentile of their mean Dice (5, 25, 50, 75, 95), "
@@ -176,7 +189,7 @@ def _section(study: StudyResults, tables: list[Table], plots: list[tuple[str, Pa
     ]
     worst = worst_images(study, reference)
     parts += [
-        f"<h3>The worst {len(worst)} images</h3>",
+        f"<h3 class=gallery>The worst {len(worst)} images</h3>",
         f"<p>Lowest mean Dice over all networks and seeds. {legend} of {html.escape(reference)}, first seed.</p>",
         "<div class=grid>" + "".join(map(_picture, worst)) + "</div>",
     ]
@@ -185,32 +198,13 @@ def _section(study: StudyResults, tables: list[Table], plots: list[tuple[str, Pa
 
 def _about(study: StudyResults) -> str:
     """What was compared, and what of it is missing."""
-    networks = study.compared()
-    missing = [entry for entry in study.entries if entry not in networks]
-    short = [entry for entry, trials in networks.items() if len(trials) < study.seeds.get(entry, 0)]
-    first = next(iter(networks.values()))[0]
-    told = [_recipe(first)]
-    if missing:
-        told.append(f"Not tested yet: {', '.join(missing)}.")
-    if short:
-        told.append(f"Fewer seeds than planned: {', '.join(short)}.")
-    changes = {
-        key: value for trials in networks.values() for key, value in trials[0].record.get("overrides", {}).items()
-    }
-    if changes and study.table != "ladder":
-        listed = ", ".join(f"{key} {value}" for key, value in changes.items())
-        told.append(f"Changes to the paper's recipe: {listed}.")
+    told = [" ".join(budget(study)), *missing(study)]
     return "".join(f"<p>{html.escape(text)}</p>" for text in told)
 
 
-def _recipe(trial: Result) -> str:
-    record = trial.record
-    size = " x ".join(map(str, record.get("spatial_size") or ())) or "not recorded"
-    data = record.get("manifest", {})
-    name = data.get("name") or Path(str(data.get("path", ""))).name or "not recorded"
-    epochs = record.get("max_epochs")
-    limit = "" if epochs is None else f", at most {epochs} epochs"
-    return f"Data: {name}. Network input: {size} pixels{limit}. All networks are trained from scratch."
+def _row(pictures: Sequence[Picture]) -> str:
+    columns = f"grid-template-columns: repeat({min(len(pictures), PICTURES_IN_A_ROW)}, minmax(0, 300px))"
+    return f'<div class=row style="{columns}">{"".join(map(_picture, pictures))}</div>'
 
 
 def _picture(picture: Picture) -> str:

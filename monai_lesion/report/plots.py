@@ -49,7 +49,7 @@ def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> P
         axes.pop()
     spreads = {name: spread(trials, "dice") for name, trials in networks.items()}
     _need_matplotlib()
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     def draw(figure: Any) -> None:
         for number, (label, measure) in enumerate(axes):
@@ -65,7 +65,8 @@ def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> P
                     _short(name), (x, y), xytext=(5, 4 if index % 2 else -9), textcoords="offset points", fontsize=7
                 )
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            narrow = max(x for x, _ in points) < 4 * min(x for x, _ in points)  # 1, 2, 5 alone would leave one tick
+            axis.xaxis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_xlabel(label)
@@ -113,6 +114,9 @@ def plot_curves(study: StudyResults, path: Path) -> Path | None:
         return None
     columns = min(3, len(entries))
     rows = -(-len(entries) // columns)
+    _need_matplotlib()
+    from matplotlib.ticker import MaxNLocator
+
     top = max(value for trial in logged for row in trial.log for value in (row.get("val_loss", 0.0), row["train_loss"]))
 
     def draw(figure: Any) -> None:
@@ -127,6 +131,7 @@ def plot_curves(study: StudyResults, path: Path) -> Path | None:
                 seen = [row for row in trial.log if "val_loss" in row]  # not each epoch need be validated
                 axis.plot([row["epoch"] for row in seen], [row["val_loss"] for row in seen], color=BLUE, **style)
             axis.set_title(entry, fontsize=9)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.set_ylim(0, top * 1.05)
             axis.grid(alpha=0.25)
             axis.tick_params(labelsize=7)

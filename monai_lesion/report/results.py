@@ -138,7 +138,9 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _read_trial(folder: Path) -> Result:
-    record = read_record(folder) or _from_summary(folder)
+    record = read_record(folder)
+    if "study" not in record:  # made by hand and not by a study; facts may be noted in a run.json
+        record = {**_from_summary(folder), **record}
     tables = [folder / "evaluation" / "per_image.csv", folder / "per_image.csv"]
     logs = [folder / "models" / "metrics.csv", folder / "metrics.csv"]
     images = next((_read_images(file) for file in tables if file.is_file()), [])
@@ -147,7 +149,7 @@ def _read_trial(folder: Path) -> Result:
 
 
 def _from_summary(folder: Path) -> dict[str, Any]:
-    """A record of a single evaluation, made by hand and not by a study."""
+    """The record of a single evaluation."""
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -179,7 +181,8 @@ def _study(folder: Path, name: str, trials: list[Result]) -> StudyResults:
         return StudyResults(name, content["title"], content["table"], entries, trials, read_choices(folder), seeds)
     kept = [trial.record.get("kept", {}) for trial in trials]
     order = sorted(zip(kept, trials, strict=True), key=lambda pair: pair[0].get("position", 0))
-    entries = list(dict.fromkeys(trial.entry for _, trial in order))
+    planned = [entry for about in kept for entry in about.get("networks", ())]
+    entries = unique([*planned, *(trial.entry for _, trial in order)])
     choices = {trial.entry: about["choice"] for about, trial in order if about.get("choice")}
     seeds = {trial.entry: about.get("seeds", 0) for about, trial in order}
     first = kept[0]

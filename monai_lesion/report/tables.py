@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monai_lesion.metrics import FAILURES
+from monai_lesion.report.budgets import precision
 from monai_lesion.report.costs import Costs
 from monai_lesion.report.paper import paper_results
 from monai_lesion.report.results import Result, StudyResults, unique
@@ -38,7 +39,8 @@ class Table:
     def markdown(self) -> str:
         """A GitHub table, with title and note."""
         lines = [_row(self.columns), "|---|" + "---:|" * (len(self.columns) - 1), *map(_row, self.rows)]
-        return "\n".join([f"**{self.title}**", "", *lines, *(["", self.note] if self.note else [])]) + "\n"
+        title = [f"**{self.title}**", ""] if self.title else []
+        return "\n".join([*title, *lines, *(["", self.note] if self.note else [])]) + "\n"
 
     def csv(self) -> str:
         """Comma-separated, the heads first."""
@@ -189,7 +191,7 @@ def choices_table(study: StudyResults) -> Table | None:
 def failures_table(studies: Sequence[StudyResults]) -> Table | None:
     """The trials that ended with an error; None where there are none."""
     failed = [trial for study in studies for trial in study.failed()]
-    rows = [[_trial(trial), str(trial.record["error"]).splitlines()[0]] for trial in failed]
+    rows = [[trial_name(trial), str(trial.record["error"]).splitlines()[0]] for trial in failed]
     return Table("Failed trials", ["trial", "error"], rows) if rows else None
 
 
@@ -209,14 +211,12 @@ def _provenance(trial: Result) -> list[str]:
     commit = str(record.get("git_commit") or "")[:10] + (" changed" if record.get("git_changed") else "")
     memory = record.get("peak_memory", {})
     seconds = record.get("wall_seconds")
-    amp = record.get("amp")
-    cuda = str(record.get("device", "")).startswith("cuda")
     return [
-        _trial(trial),
+        trial_name(trial),
         commit,
         str(record.get("versions", {}).get("torch", "")),
         str(record.get("device_name", record.get("device", ""))),
-        "" if amp is None else (("autocast" if cuda else "bfloat16, channels-last") if amp else "float32"),
+        precision(record),
         str(record.get("epochs", "")),
         "" if seconds is None else f"{seconds / 60:.1f}",
         "" if not memory else f"{memory.get('cuda_mib', memory.get('process_mib', 0)):.0f}",
@@ -226,7 +226,8 @@ def _provenance(trial: Result) -> list[str]:
     ]
 
 
-def _trial(trial: Result) -> str:
+def trial_name(trial: Result) -> str:
+    """A trial in words: network, weight decay, seed."""
     decay = trial.record.get("weight_decay")
     told = "" if decay is None else f", weight decay {_number(decay)}"
     return f"{trial.entry}{told}" + ("" if trial.seed is None else f", seed {trial.seed}")

@@ -61,6 +61,12 @@ def kept_folder(facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def kept(facts: Mapping[str, Any]) -> Path | None:
+    """The folder that :func:`kept_folder` filled for the same facts; None when there is none, or a damaged one."""
+    folder = cache_dir() / key_of(facts)
+    return folder if _whole(folder) else None
+
+
 def _whole(folder: Path) -> bool:
     try:
         hashes = json.loads((folder / HASHES).read_text(encoding="utf-8"))

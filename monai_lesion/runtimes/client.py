@@ -67,16 +67,23 @@ def resize(image: np.ndarray[Any, Any], rows: int, columns: int) -> np.ndarray[A
     """Bilinear, pixel centres aligned, not smoothed first: PyTorch's ``interpolate``, step by step in float32.
 
     Args:
-        image: float32 ``(C, H, W)``.
+        image: float32 or uint8 ``(C, H, W)``.
         rows: wanted.
         columns: wanted.
     """
     top, bottom, down = _neighbours(image.shape[1], rows)
     left, right, across = _neighbours(image.shape[2], columns)
-    upper, lower = image[:, top], image[:, bottom]
-    upper = upper[:, :, left] * (1 - across) + upper[:, :, right] * across
-    lower = lower[:, :, left] * (1 - across) + lower[:, :, right] * across
-    return np.asarray(upper * (1 - down)[:, None] + lower * down[:, None])
+    needed, places = np.unique(np.concatenate([top, bottom]), return_inverse=True)
+    if len(needed) < image.shape[1]:
+        image, top, bottom = image[:, needed], places[:rows], places[rows:]
+    # Each source row across once, however many target rows lie between it and the next.
+    wide = image.take(left, axis=2) * (1 - across)
+    wide += image.take(right, axis=2) * across
+    upper, lower = wide.take(top, axis=1), wide.take(bottom, axis=1)
+    upper *= (1 - down)[:, None]
+    lower *= down[:, None]
+    upper += lower
+    return np.asarray(upper)
 
 
 def _neighbours(size: int, target: int) -> tuple[Any, Any, Any]:
@@ -89,44 +96,47 @@ def _neighbours(size: int, target: int) -> tuple[Any, Any, Any]:
 
 def clean(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The largest component of a mask ``(H, W)``, its holes filled; neighbours touch by an edge or a corner."""
-    if not mask.any():
-        return np.zeros(mask.shape, np.uint8)
-    # Column by column, as MONAI's masks lie, which decides between components of one size.
-    lines, starts, stops, roots = _components(mask.astype(bool).T)
-    sizes = np.bincount(roots, weights=stops - starts)
-    largest = len(sizes) - 1 - int(np.argmax(sizes[::-1]))
-    outside = ~np.pad(_paint(mask.T.shape, lines, starts, stops, roots == largest), 1)
+    cleaned = np.zeros(mask.shape, np.uint8)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows):
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        # Column by column, as MONAI's masks lie, which decides between components of one size.
+        cleaned[box] = _clean(np.ascontiguousarray(mask[box].T, bool)).T
+    return cleaned
+
+
+def _clean(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    lines, starts, stops, roots = _components(mask)
+    names, numbers = np.unique(roots, return_inverse=True)
+    # Of components of one size the one that MONAI's sort puts last: sorted alike, the background first.
+    counts = np.bincount(np.repeat(numbers + 1, stops - starts))
+    largest = names[np.argsort(counts)[-1] - 1]
+    outside = ~np.pad(_paint(mask.shape, lines, starts, stops, roots == largest), 1)
     lines, starts, stops, roots = _components(outside)
     outside = _paint(outside.shape, lines, starts, stops, roots == roots[0])
-    return np.ascontiguousarray(~outside[1:-1, 1:-1].T).astype(np.uint8)
+    return np.asarray(~outside[1:-1, 1:-1])
 
 
 def _components(mask: np.ndarray[Any, Any]) -> tuple[Any, Any, Any, Any]:
     """The runs of True in each line, and the number of the first run that each is connected to."""
-    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    lines, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    parents = list(range(len(lines)))
-
-    def root(run: int) -> int:
-        while parents[run] != run:
-            parents[run] = parents[parents[run]]
-            run = parents[run]
-        return run
-
-    firsts = np.searchsorted(lines, np.arange(mask.shape[0] + 1)).tolist()
-    begins, ends = starts.tolist(), stops.tolist()
-    for line in range(1, mask.shape[0]):
-        above, below = firsts[line - 1], firsts[line]
-        while above < firsts[line] and below < firsts[line + 1]:
-            if begins[above] <= ends[below] and begins[below] <= ends[above]:
-                one, other = root(above), root(below)
-                parents[max(one, other)] = min(one, other)
-            if ends[above] < ends[below]:
-                above += 1
-            else:
-                below += 1
-    return lines, starts, stops, np.array([root(run) for run in range(len(parents))], np.int64)
+    framed = np.pad(mask, ((0, 0), (1, 1)))
+    lines, ends = np.divmod(np.flatnonzero(framed[:, 1:] != framed[:, :-1]), mask.shape[1] + 1)
+    lines, starts, stops = lines[::2], ends[::2], ends[1::2]
+    # The runs of the line above that one touches, by an edge or a corner, lie beside each other.
+    width = mask.shape[1] + 2
+    first = np.searchsorted(lines * width + stops, (lines - 1) * width + starts)
+    counts = np.searchsorted(lines * width + starts, (lines - 1) * width + stops, side="right") - first
+    below = np.repeat(np.arange(len(lines)), counts)
+    above = np.arange(len(below)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    roots = np.arange(len(lines))
+    while True:
+        linked, one, other = roots.copy(), roots[below], roots[above]
+        np.minimum.at(linked, np.maximum(one, other), np.minimum(one, other))
+        while (linked != linked[linked]).any():
+            linked = linked[linked]
+        if (linked == roots).all():
+            return lines, starts, stops, roots
+        roots = linked
 
 
 def _paint(shape: Iterable[int], lines: Any, starts: Any, stops: Any, chosen: Any) -> np.ndarray[Any, Any]:
@@ -135,6 +145,23 @@ def _paint(shape: Iterable[int], lines: Any, starts: Any, stops: Any, chosen: An
     steps[lines[chosen], starts[chosen]] += 1
     steps[lines[chosen], stops[chosen]] -= 1
     return np.cumsum(steps[:, :-1], axis=1, dtype=np.int8).astype(bool)
+
+
+def before(image: np.ndarray[Any, Any], size: Iterable[int]) -> np.ndarray[Any, Any]:
+    """The network's input, float32 ``(1, 3, rows, columns)`` in 0-1, of a uint8 picture ``(H, W, 3)``."""
+    pixels = resize(np.ascontiguousarray(image.transpose(2, 0, 1)), *size)
+    np.round(pixels, out=pixels)
+    np.clip(pixels, 0, 255, out=pixels)
+    return np.asarray(np.divide(pixels, np.float32(255), out=pixels)[None])
+
+
+def after(
+    logits: np.ndarray[Any, Any], size: Iterable[int], threshold: float
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Mask (uint8, 0 and 1) and probability (float32) of a size, of logits ``(1, 1, rows, columns)``."""
+    with np.errstate(over="ignore"):  # infinity gives the 0 that is meant
+        probability = resize(1 / (1 + np.exp(-logits[0])), *size)[0]
+    return clean(probability >= np.float32(threshold)), probability
 
 
 class Model:
@@ -159,11 +186,8 @@ class Model:
         if self.description["end_to_end"]:
             mask, probability = self.run(image)
         else:
-            pixels = resize(image.transpose(2, 0, 1).astype(np.float32), *self.description["spatial_size"])
-            pixels = np.round(pixels).clip(0, 255) / np.float32(255)
-            logits = self.run(pixels[None])[0][0]
-            probability = resize(1 / (1 + np.exp(-logits)), *image.shape[:2])[0]
-            mask = probability >= np.float32(self.description["threshold"])
+            logits = self.run(before(image, self.description["spatial_size"]))[0]
+            return after(logits, image.shape[:2], self.description["threshold"])
         return clean(mask), probability
 
 

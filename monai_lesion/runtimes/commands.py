@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monai_lesion.segmenter_options import BUNDLE, Bundle, Published, Settings, Weights, open_segmenter
+from monai_lesion.segmenter_options import Bundle, Published, Settings, Weights, open_network
 
 
 class Format(str, Enum):
@@ -33,7 +33,7 @@ def export(
     end_to_end: Annotated[
         bool, typer.Option("--end-to-end", help="uint8 picture of any size in; mask and probability of its size out.")
     ] = False,
-    bundle: Bundle = BUNDLE,
+    bundle: Bundle = None,
     weights: Weights = None,
     published: Published = None,
     settings: Settings = None,
@@ -47,11 +47,12 @@ def export(
     licence: Annotated[str | None, typer.Option(help="Of the weights, for the metadata.")] = None,
 ) -> None:
     """Write the network as a folder that runs without this package; fails where its masks are not the library's."""
-    from monai_lesion.runtimes.exports import LICENCE, export_model, recipe_of
+    from monai_lesion.recipes import recipe_of
+    from monai_lesion.runtimes.exports import LICENCE, export_model
     from monai_lesion.runtimes.parity import of_manifest, simulated
     from monai_lesion.runtimes.quantization import calibration_images
 
-    segmenter = open_segmenter(bundle, weights=weights, published=published, device="cpu", settings=settings)
+    segmenter = open_network(bundle, weights=weights, published=published, device="cpu", settings=settings)
     calibration = None
     if int8 is not None:
         size = recipe_of(segmenter.preprocess, segmenter.postprocess).spatial_size

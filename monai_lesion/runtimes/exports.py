@@ -12,33 +12,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from monai.transforms import (
-    Activationsd,
-    AsDiscreted,
-    Compose,
-    EnsureChannelFirstd,
-    FillHolesd,
-    Invertd,
-    KeepLargestConnectedComponentd,
-    LoadImaged,
-    Resized,
-)
 
 from monai_lesion import __version__
 from monai_lesion.errors import InputError
 from monai_lesion.files import hash_file, replacing_folder
 from monai_lesion.networks.checkpoints import describe
+from monai_lesion.recipes import Recipe, recipe_of
 from monai_lesion.runtimes import client, conversions, parity
-from monai_lesion.runtimes.factories import spatial_size_of
 from monai_lesion.runtimes.fingerprints import weights_hash
 from monai_lesion.runtimes.graphs import BlueFirst, EndToEnd
 from monai_lesion.runtimes.packages import load_package, versions
-from monai_lesion.transforms import DropChannelAxisd, RoundToByted, ScaleByted, Uprightd
 
 if TYPE_CHECKING:
     from monai_lesion.inference import LesionSegmenter
@@ -48,34 +33,6 @@ FORMATS = {"torchscript": "model.pt", "onnx": "model.onnx", "openvino": "model.x
 NEEDS = {"torchscript": "torch>=2.4", "onnx": "onnxruntime>=1.18", "openvino": "openvino>=2024.4"}
 LICENCE = "Code: Apache-2.0. Weights: the terms of whoever trained them, and of the data"
 NOTICE = "Research use only; not a medical device"
-_BEFORE = (LoadImaged, EnsureChannelFirstd, Uprightd, Resized, RoundToByted, ScaleByted)
-_AFTER = (Activationsd, Invertd, AsDiscreted, KeepLargestConnectedComponentd, FillHolesd, Uprightd, DropChannelAxisd)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What of the transforms an exported model must know."""
-
-    spatial_size: tuple[int, int]
-    threshold: float
-
-
-def recipe_of(preprocess: Compose, postprocess: Compose) -> Recipe:
-    """Read a segmenter's transforms.
-
-    Raises:
-        InputError: for steps that are not those of the bundle's recipe, or another order than resize first.
-    """
-    for steps, known in ((preprocess.transforms, _BEFORE), (postprocess.transforms, _AFTER)):
-        others = [type(step).__name__ for step in steps if not isinstance(step, known)]
-        if others:
-            raise InputError("export", "knows the steps of monai_lesion.transforms only", got=", ".join(others))
-    steps = postprocess.transforms
-    cut = next((i for i, step in enumerate(steps) if isinstance(step, AsDiscreted)), len(steps))
-    if cut == len(steps) or not any(isinstance(step, Invertd) for step in steps[:cut]):
-        raise InputError("export", "resizes the probability before the threshold", got="another order")
-    threshold = steps[cut].threshold
-    return Recipe(spatial_size_of(preprocess), float(threshold[0] if isinstance(threshold, Sequence) else threshold))
 
 
 def export_model(
@@ -120,8 +77,7 @@ def export_model(
     precision = "fp32" if calibration is None else "int8"
     description = _describe(segmenter, recipe, format, precision, end_to_end, licence)
     with replacing_folder(folder) as partial:
-        _write_model(segmenter, partial / FORMATS[format], description, recipe, calibration)
-        _write_description(partial, description)
+        _fill(segmenter, partial, description, recipe, calibration)
         found = _compare(segmenter, partial, pictures or parity.simulated(8), dice_tolerance)
         faults = found.faults(precision)
         if faults:
@@ -133,6 +89,28 @@ def export_model(
         _write_text(partial / "README.md", _readme(description, found))
         shutil.copyfile(client.__file__, partial / "client.py")
     return found
+
+
+def write_model(segmenter: LesionSegmenter, folder: Path, *, format: str) -> None:
+    """Fill an empty folder with the float32 model and ``model.json`` alone, as the cache keeps them.
+
+    Raises:
+        InputError: when a package is missing, or the transforms are not the bundle's.
+    """
+    _load_needed(format, False)
+    recipe = recipe_of(segmenter.preprocess, segmenter.postprocess)
+    _fill(segmenter, folder, _describe(segmenter, recipe, format, "fp32", False, LICENCE), recipe, None)
+
+
+def _fill(
+    segmenter: LesionSegmenter,
+    folder: Path,
+    description: dict[str, Any],
+    recipe: Recipe,
+    calibration: CalibrationImages | None,
+) -> None:
+    _write_model(segmenter, folder / description["model"], description, recipe, calibration)
+    _write_description(folder, description)
 
 
 def _load_needed(format: str, quantised: bool) -> None:

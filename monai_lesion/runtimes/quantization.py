@@ -41,11 +41,21 @@ class CalibrationImages:
 
 
 def calibration_images(
-    manifest: str | Path, dataset_dir: str | Path | None = None, *, spatial_size: Sequence[int]
+    manifest: str | Path,
+    dataset_dir: str | Path | None = None,
+    *,
+    spatial_size: Sequence[int],
+    most: int = STATISTICS,
 ) -> CalibrationImages:
     """Read the calibration pictures of a manifest: ``training`` gives the ranges, ``validation`` the accuracy.
 
     The ``test`` split is not touched, so that what is reported on it stays honest.
+
+    Args:
+        manifest: the data list.
+        dataset_dir: folder that its paths start from; its own folder.
+        spatial_size: rows and columns of the network's input.
+        most: images of each split at most (96 of ``validation``), evenly spaced over it.
 
     Raises:
         InputError: when a split has fewer than 16 images.
@@ -58,19 +68,20 @@ def calibration_images(
     loaded = load_manifest(manifest, dataset_dir, splits=("training", "validation"))
     read = preprocessing(("image", "label"), spatial_size=spatial_size)
     items = {}
-    for split, most in (("training", STATISTICS), ("validation", VALIDATION)):
+    for split, limit in (("training", most), ("validation", min(most, VALIDATION))):
         entries = loaded.entries(split)
         if len(entries) < MINIMUM:
             rule = f"must list at least {MINIMUM} images in its {split} split, to calibrate int8"
             raise InputError(manifest, rule, got=len(entries), fix="Use more images, or fp32")
-        chosen = np.linspace(0, len(entries) - 1, min(most, len(entries))).round().astype(int)
+        chosen = np.linspace(0, len(entries) - 1, min(limit, len(entries))).round().astype(int)
         items[split] = [read(entries[i]) for i in chosen]
 
     def pictures(split: str) -> list[NDArray[np.float32]]:
         return [item["image"].as_tensor().numpy()[None] for item in items[split]]
 
     labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items["validation"]]
-    return CalibrationImages(pictures("training"), pictures("validation"), labels, hash_file(Path(manifest)))
+    digest = hash_file(Path(manifest)) + ("" if most == STATISTICS else f", {most} images")
+    return CalibrationImages(pictures("training"), pictures("validation"), labels, digest)
 
 
 def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", max_drop: float = MAX_DROP) -> Any:

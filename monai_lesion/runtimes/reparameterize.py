@@ -15,6 +15,7 @@ from torch.nn.utils import skip_init
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from monai_lesion.networks.blocks import GroupedConvolution
+from monai_lesion.networks.merging import dense_is_less, parts, product
 
 
 def reparameterize(network: nn.Module) -> nn.Module:
@@ -47,7 +48,7 @@ def reparameterize(network: nn.Module) -> nn.Module:
     copy = deepcopy(network).eval()
     for parent in list(copy.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, GroupedConvolution) and _dense_is_less(child):
+            if isinstance(child, GroupedConvolution) and dense_is_less(child):
                 setattr(parent, name, merge(child))
     for parent in list(copy.modules()):
         if isinstance(parent, nn.Sequential):
@@ -59,44 +60,22 @@ def reparameterize(network: nn.Module) -> nn.Module:
 
 def merge(convolution: GroupedConvolution) -> nn.Module:
     """The dense convolution that a grouped and a pointwise one make together."""
-    grouped, pointwise = _parts(convolution)
-    kernel, mixing = _double(grouped.weight), _double(pointwise.weight).flatten(1)
-    channels, size, window = kernel.shape[0], kernel.shape[1], kernel.shape[2:]
-    groups, outputs = channels // size, mixing.shape[0]
-    product = torch.einsum(
-        "ogm,gmik->ogik",
-        mixing.reshape(outputs, groups, size),
-        kernel.reshape(groups, size, size, -1),
-    )
+    grouped, pointwise = parts(convolution)
+    with torch.no_grad():
+        weight, bias = product(grouped, pointwise, torch.float64)
+    outputs, channels, *window = weight.shape
     made: dict[str, Any] = {"padding": grouped.padding, "device": grouped.weight.device, "dtype": grouped.weight.dtype}
     # Without the usual initialisation, which would draw from the caller's random numbers.
     dense: nn.Module = skip_init(Conv[Conv.CONV, len(window)], channels, outputs, window, **made)  # type: ignore
-    bias = mixing.new_zeros(outputs) if pointwise.bias is None else _double(pointwise.bias)
-    if grouped.bias is not None:
-        bias = bias + mixing @ _double(grouped.bias)
     with torch.no_grad():
-        dense.get_parameter("weight").copy_(product.reshape(outputs, channels, *window))
+        dense.get_parameter("weight").copy_(weight)
         dense.get_parameter("bias").copy_(bias)
     return dense
 
 
-def _parts(convolution: GroupedConvolution) -> tuple[_ConvNd, _ConvNd]:
-    grouped, pointwise = convolution.children()
-    if not (isinstance(grouped, _ConvNd) and isinstance(pointwise, _ConvNd)):
-        raise TypeError("a grouped convolution has two convolutions")
-    return grouped, pointwise
-
-
-def _dense_is_less(convolution: GroupedConvolution) -> bool:
-    """Whether one dense convolution takes fewer multiply-adds a pixel; without stride, that is fewer weights."""
-    grouped, pointwise = _parts(convolution)
-    dense = pointwise.weight.numel() * grouped.weight[0, 0].numel()
-    return bool(dense < grouped.weight.numel() + pointwise.weight.numel())
-
-
 def _fold_norms(sequence: nn.Sequential) -> None:
     for (_, before), (name, norm) in pairwise(list(sequence.named_children())):
-        layer = _parts(before)[1] if isinstance(before, GroupedConvolution) else before
+        layer = parts(before)[1] if isinstance(before, GroupedConvolution) else before
         if not (isinstance(layer, _ConvNd) and isinstance(norm, _BatchNorm)):
             continue
         if norm.running_mean is None or norm.running_var is None:  # by the batch itself

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from monai_lesion.errors import InputError
-from monai_lesion.segmenter_options import BUNDLE, Bundle, assignments
+from monai_lesion.segmenter_options import BUNDLE, BundleFolder, assignments
 
 DatasetDir = Annotated[
     Path | None,
@@ -55,7 +55,7 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Config value of every trial: max_epochs=10; repeat it for more.")
     ] = None,
-    bundle: Bundle = BUNDLE,
+    bundle: BundleFolder = BUNDLE,
 ) -> None:
     """Train the networks of a study, choose weight decays on the validation split, test each final network once.
 
@@ -105,12 +105,21 @@ def report(
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Network that the others are compared with; the first.")] = None,
     records: Annotated[Path | None, typer.Option(help="Also write records small enough to keep, here.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Markdown document: write the tables between its marks, and nothing else.")
+    ] = None,
     cpu_time: Annotated[
         bool, typer.Option("--cpu-time/--no-cpu-time", help="Time each network on this machine's CPU.")
     ] = True,
 ) -> None:
     """Write tables (Markdown, CSV, LaTeX), figures and one HTML page about studies that have run."""
+    if page is not None:
+        from monai_lesion.report.documents import write_document
+
+        if output is not None or records is not None:
+            raise InputError("--page", "must stand without --output and --records", fix="Give the command twice")
+        typer.echo(write_document(folders, page, reference=reference))
+        return
     from monai_lesion.report.pages import write_report
 
-    page = write_report(folders, output, reference=reference, records=records, cpu_time=cpu_time)
-    typer.echo(page)
+    typer.echo(write_report(folders, output, reference=reference, records=records, cpu_time=cpu_time))

@@ -216,6 +216,36 @@ def test_tensorboard_gets_losses_and_metrics(manifest, tmp_path):
     assert {"train_loss", "val_loss", "val_mean_dice"} <= tags
 
 
+def test_a_training_can_start_from_weights(manifest, trained, tmp_path):
+    start, still = trained / "model.pt", {"learning_rate": 0.0, "weight_decay": 0.0, "max_epochs": 1}
+    train(manifest, tmp_path, pretrained=str(start), **still)
+    whole, resumed = weights(trained), weights(tmp_path)
+    learned = [name for name in whole if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(whole[name], resumed[name]) for name in learned)
+    with pytest.raises(InputError, match="must hold weights of LighterUNet"):
+        train(manifest, tmp_path, pretrained=str(start), **still, **{"network_def#group_size": 2})
+
+
+def test_merged_sets_train_the_same_network(manifest, tmp_path):
+    options = {"network_def#group_size": 128, "network_def#width": 0.5, "network_def#dropout": 0.0, "amp": False}
+    for merge in ("true", "false"):
+        train(manifest, tmp_path / merge, max_epochs=1, merge_sets=merge, **options)
+    merged, plain = weights(tmp_path / "true"), weights(tmp_path / "false")
+    assert merged.keys() == plain.keys()
+    start, end = (float(log(tmp_path / folder)[0]["train_loss"]) for folder in ("true", "false"))
+    assert start == pytest.approx(end, abs=1e-3)
+
+
+def test_columns_that_only_some_images_have_do_not_stop_a_training(manifest, tmp_path):
+    content = json.loads(Path(manifest).read_text(encoding="utf-8"))
+    content["training"][0]["scanner"] = "A"
+    content["validation"][-1]["scanner"] = "B"
+    file = tmp_path / "uneven.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    train(file, tmp_path / "models", max_epochs=1, dataset_dir=str(Path(manifest).parent))
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
 def test_another_seed_trains_another_network(manifest, trained, tmp_path):
     train(manifest, tmp_path, max_epochs=1, seed=1)
     assert not torch.equal(weights(tmp_path)["head.weight"], weights(trained)["head.weight"])

@@ -318,3 +318,14 @@ def test_failed_write_leaves_the_old_manifest_alone(
         write_manifest(content, file)
     assert file.read_bytes() == before
     assert [path.name for path in folder.iterdir()] == ["m.json"]
+
+
+def test_what_only_some_entries_have_can_be_left_out_for_a_loader(tmp_path: Path, content: Content) -> None:
+    content["training"][0]["centre"] = "A"
+    for entry in content["training"]:
+        entry["device"] = "B"
+    manifest = load(tmp_path, content)
+    assert manifest.entries("training")[0]["centre"] == "A"
+    shared = manifest.entries("training", shared=True)
+    assert all("centre" not in entry and entry["device"] == "B" for entry in shared)
+    assert {frozenset(entry) for entry in shared} == {frozenset(manifest.entries("training")[1])}

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from monai.transforms import Compose, FillHolesd, KeepLargestConnectedComponentd
 from PIL import Image
@@ -38,6 +39,22 @@ def test_largest_component_and_holes_are_those_of_monai(density):
     for _ in range(6):
         mask = draw.random(draw.integers(1, 40, 2)) < density
         np.testing.assert_array_equal(client.clean(mask), monai_clean(mask))
+
+
+def test_a_component_that_winds_up_and_down_is_one():
+    mask = np.zeros((41, 60), bool)
+    mask[:, ::4] = True  # columns, joined at the bottom and at the top by turns
+    mask[-1, :57] = mask[0, :57] = True
+    mask[-1, 2::8] = mask[0, 6::8] = False
+    labels, count = scipy.ndimage.label(mask, np.ones((3, 3)))
+    assert count == 1
+    lines, starts, _, roots = client._components(mask)
+    assert set(roots) == {0}
+    mask[20, 28] = False  # cut in two
+    labels, _ = scipy.ndimage.label(mask, np.ones((3, 3)))
+    lines, starts, _, roots = client._components(mask)
+    assert len(set(roots)) == 2
+    assert len(set(zip(roots, labels[lines, starts], strict=True))) == 2
 
 
 @pytest.mark.parametrize("value", [False, True])

@@ -10,8 +10,9 @@ from PIL import Image
 
 from monai_lesion.data.readers import read_mask
 from monai_lesion.errors import InputError
+from monai_lesion.recipes import recipe_of
 from monai_lesion.runtimes import client, conversions, parity
-from monai_lesion.runtimes.exports import export_model, recipe_of
+from monai_lesion.runtimes.exports import export_model
 from monai_lesion.runtimes.factories import open_runtime
 from monai_lesion.runtimes.parity import Parity, Picture, Pictures, of_manifest, simulated
 from monai_lesion.runtimes.quantization import MINIMUM, CalibrationImages, calibration_images

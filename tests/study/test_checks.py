@@ -45,7 +45,7 @@ def place(tmp_path):
     return Place(tmp_path / "out", BUNDLE, data(tmp_path / "data"), None)
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "ladder", "budget", "smoke"])
+@pytest.mark.parametrize("name", ["table1", "table2", "ladder", "budget", "pocket_and_128", "smoke"])
 def test_the_studies_of_the_project_pass(name):
     known = load_study(ROOT / "studies" / f"{name}.json")
     check_networks(known)

@@ -1,0 +1,85 @@
+"""The pictures that a benchmark segments, at the networks' size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIMULATED_SEED = 9000  # of cases that nothing is trained on by default
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures with labels.
+
+    Args:
+        name: for the table.
+        images: float32 ``(3, rows, columns)`` each, as the networks see them.
+        labels: ``(rows, columns)`` bool each.
+        manifest: where they are from; also calibrates int8.
+        dataset_dir: of the manifest.
+        calibration: how many images of its training split calibrate int8.
+    """
+
+    name: str
+    images: Sequence[NDArray[np.float32]]
+    labels: Sequence[NDArray[np.bool_]]
+    manifest: Path | None = None
+    dataset_dir: Path | None = None
+    calibration: int = 0
+
+    @property
+    def size(self) -> int:
+        """Rows and columns."""
+        return int(self.images[0].shape[-1])
+
+    def write(self, folder: Path) -> Path:
+        """Write the images where processes can map them."""
+        file = folder / "pictures.npy"
+        np.save(file, np.stack(self.images))
+        return file
+
+
+def simulated_pictures(cases: int, size: int) -> Pictures:
+    """Both views of simulated cases, squeezed to ``size`` x ``size``."""
+    from monai_lesion.data.phantom_images import simulate_case
+    from monai_lesion.runtimes.client import resize
+
+    images, labels = [], []
+    for case in range(cases):
+        for view in simulate_case(SIMULATED_SEED, case).views:
+            pixels = resize(view.pixels.transpose(2, 0, 1).astype(np.float32), size, size).round() / 255
+            images.append(pixels.astype(np.float32))
+            labels.append(resize(view.mask[None].astype(np.float32), size, size)[0] >= 0.5)
+    return Pictures(f"{cases} simulated cases, both views", images, labels)
+
+
+def manifest_pictures(manifest: Path, dataset_dir: Path | None, split: str, size: int, *, calibration: int) -> Pictures:
+    """The images of a split, as the bundle's preprocessing gives them.
+
+    Args:
+        manifest: the data list.
+        dataset_dir: folder that its paths start from; its own folder.
+        split: whose images are segmented.
+        size: rows and columns.
+        calibration: how many images of the training split calibrate int8.
+
+    Raises:
+        ManifestError: when the manifest breaks a rule, or the split is empty.
+    """
+    from monai_lesion.data.manifests import load_manifest
+    from monai_lesion.transforms import preprocessing
+
+    loaded = load_manifest(manifest, dataset_dir, splits=(split,))
+    read = preprocessing(("image", "label"), spatial_size=(size, size))
+    items: list[Any] = [read(entry) for entry in loaded.entries(split)]
+    images = [item["image"].as_tensor().numpy() for item in items]
+    labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items]
+    name = f"{loaded.name}, {split} split, {len(items)} images"
+    folder = dataset_dir.absolute() if dataset_dir else None
+    return Pictures(name, images, labels, manifest.absolute(), folder, calibration)

@@ -1,0 +1,61 @@
+"""A benchmark from its networks to its files, which appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from monai_lesion.benchmark.entries import Entry
+from monai_lesion.benchmark.pictures import Pictures
+from monai_lesion.benchmark.plots import need_matplotlib, plot_rows
+from monai_lesion.benchmark.runs import measure
+from monai_lesion.benchmark.tables import describe_machine, format_outcome, to_csv
+from monai_lesion.benchmark.ways import Way
+from monai_lesion.errors import InputError
+from monai_lesion.files import replacing_folder
+
+
+def run_benchmark(
+    entries: Sequence[Entry],
+    ways: Sequence[Way],
+    pictures: Pictures,
+    *,
+    repeats: int,
+    threads: int,
+    output: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[str, int]:
+    """Measure, and write ``table.md``, ``rows.csv``, ``plot.png`` and ``machine.json``.
+
+    Args:
+        entries: the networks.
+        ways: how they are run, beside the plain way.
+        pictures: what is segmented.
+        repeats: how often each is asked.
+        threads: of each process.
+        output: new or empty folder; None writes nothing.
+        say: told of progress.
+
+    Returns:
+        The text for the screen, and how many rows failed.
+
+    Raises:
+        InputError: for a folder that holds something.
+    """
+    if output is not None:
+        need_matplotlib()
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise InputError(output, "must be a new or empty folder", fix="Name another with --output")
+    with TemporaryDirectory(prefix="monai-lesion-benchmark-") as scratch:
+        outcome = measure(entries, ways, pictures, folder=Path(scratch), repeats=repeats, threads=threads, say=say)
+    machine = describe_machine(outcome, threads=threads, repeats=repeats, size=pictures.size, pictures=pictures.name)
+    text = format_outcome(outcome, machine)
+    if output is not None:
+        with replacing_folder(output) as partial:
+            (partial / "table.md").write_text(text + "\n", encoding="utf-8")
+            (partial / "rows.csv").write_text(to_csv(outcome.rows), encoding="utf-8")
+            (partial / "machine.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+            plot_rows(outcome.rows, partial / "plot.png")
+    return text, sum(bool(row.error) for row in outcome.rows)
