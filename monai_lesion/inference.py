@@ -20,7 +20,7 @@ from monai_lesion.data.readers import UltrasoundImage, UltrasoundReader
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.networks.checkpoints import describe, load_weights
-from monai_lesion.presets import DEFAULT, load_preset
+from monai_lesion.presets import DEFAULT, load_preset, preset_names
 from monai_lesion.recipes import exact_recipe
 from monai_lesion.runtimes.factories import open_runtime, spatial_size_of
 from monai_lesion.runtimes.fingerprints import weights_hash
@@ -154,7 +154,8 @@ class LesionSegmenter(Segmenter):
         root = Path(bundle)
         config = root / "configs" / "inference.json"
         if not config.is_file():
-            raise InputError(root, "must be a bundle with configs/inference.json", got="none")
+            fix = f"Or name a network that comes with the package: {', '.join(preset_names())}"
+            raise InputError(root, "must be a bundle with configs/inference.json", got="none", fix=fix)
         parser = ConfigParser()
         parser.read_config(str(config))
         parser["bundle_root"] = str(root)
