@@ -14,6 +14,7 @@ from monai_lesion.benchmark.commands import register as register_benchmark
 from monai_lesion.calipers.commands import register as register_calipers
 from monai_lesion.errors import InputError
 from monai_lesion.label.commands import register as register_label
+from monai_lesion.option_texts import listed, numbers
 from monai_lesion.packaging_commands import register as register_packaging
 from monai_lesion.pacs.commands import register as register_pacs
 from monai_lesion.runtimes.commands import register as register_runtimes
@@ -63,17 +64,6 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _numbers(name: str, text: str) -> list[float]:
-    try:
-        return [float(part) for part in _listed(text)]
-    except ValueError as error:
-        raise InputError(name, "must be numbers separated by commas", got=text) from error
-
-
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"monai-lesion {__version__}")
@@ -111,7 +101,7 @@ def phantoms(
     """Simulate two-view cases with exact masks and write them with their manifest."""
     from monai_lesion.data.phantoms import write_phantoms
 
-    typer.echo(write_phantoms(output, cases=cases, seed=seed, formats=_listed(formats), workers=workers))
+    typer.echo(write_phantoms(output, cases=cases, seed=seed, formats=listed(formats), workers=workers))
 
 
 @manifest_app.command("create")
@@ -137,9 +127,9 @@ def manifest_create(
         folder,
         images,
         labels,
-        split=_numbers("--split", split),
+        split=numbers("--split", split),
         seed=seed,
-        stratify=_listed(stratify),
+        stratify=listed(stratify),
         table=table,
         key=key,
         name=name,
@@ -159,10 +149,10 @@ def manifest_check(
     """Check a manifest: schema, separation of patients, files, sizes, empty labels."""
     from monai_lesion.data.manifests import load_manifest
 
-    loaded = load_manifest(manifest, dataset_dir, splits=_listed(splits), progress=_bar)
+    loaded = load_manifest(manifest, dataset_dir, splits=listed(splits), progress=_bar)
     for split, entries in loaded.splits.items():
         cases = len({entry["case_id"] for entry in entries})
-        checked = "" if split in _listed(splits) else " (files not checked)"
+        checked = "" if split in listed(splits) else " (files not checked)"
         typer.echo(f"{split:<11}{len(entries):>7} images of {cases} cases{checked}")
 
 
@@ -216,7 +206,7 @@ def predict(
     from monai_lesion.batches import segment_files
     from monai_lesion.results import FORMATS
 
-    kinds = _listed(formats)
+    kinds = listed(formats)
     unknown = [kind for kind in kinds if kind not in FORMATS]
     if unknown or not kinds:
         raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=", ".join(unknown) or "none")

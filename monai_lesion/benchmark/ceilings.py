@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from monai_lesion.benchmark.workers import timed
 from monai_lesion.runtimes.packages import is_installed, load_package
 
 SIDE = 1536  # of the matrices; large beside what starting a kernel costs
@@ -47,13 +47,7 @@ def kernels(precision: str, threads: int, *, avx2: bool = False) -> dict[str, Ca
 
 
 def _pace(run: Kernel, flops: int) -> float:
-    run()
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return flops / min(times) / 1e9
+    return flops / min(timed(run, RUNS)) / 1e6
 
 
 def _torch_matmul(precision: str, threads: int) -> Kernel | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monai_lesion.errors import InputError
+from monai_lesion.option_texts import listed, numbers
 
 NETWORKS = "U-net,Light U-net,@128,@32,@8,@1"
 
@@ -49,8 +50,8 @@ def benchmark(
     from monai_lesion.benchmark.ways import USUAL, find_ways
     from monai_lesion.runtimes.processors import processor
 
-    entries = find_entries(_listed(networks), _widths(widths), _files(weights or []))
-    ways = find_ways(_listed(runtimes) if runtimes is not None else USUAL)
+    entries = find_entries(listed(networks), numbers("--widths", widths), _files(weights or []))
+    ways = find_ways(listed(runtimes) if runtimes is not None else USUAL)
     pictures = (
         manifest_pictures(manifest, dataset_dir, split, size, calibration=calibration)
         if manifest is not None
@@ -68,17 +69,6 @@ def benchmark(
     typer.echo(text)
     if failed:
         raise InputError("benchmark", f"{failed} rows failed; the table says why")
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _widths(text: str) -> list[float]:
-    try:
-        return [float(part) for part in _listed(text)]
-    except ValueError as error:
-        raise InputError("--widths", "must be numbers separated by commas", got=text) from error
 
 
 def _files(assignments: list[str]) -> dict[str, Path]:

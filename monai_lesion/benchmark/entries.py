@@ -64,8 +64,7 @@ class Costs:
 
 def costs_of(entry: Entry, size: int) -> Costs:
     """What a network costs at ``size`` x ``size`` pixels."""
-    with torch.device("cpu"):
-        network = entry.build()
+    network = entry.build()
     shape = (1, 3, size, size)
     return Costs(count_parameters(network), count_flops(network, shape), count_flops(reparameterize(network), shape))
 

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 from monai_lesion.benchmark.rows import Row
 from monai_lesion.benchmark.ways import PLAIN
+from monai_lesion.report.plots import pareto_front
 
 
 def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Whether each point is such that no other takes at most its time for at least its worth.
-
-    Args:
-        points: milliseconds and worth; of equal points all are on the front.
+    """Whether each point, milliseconds and worth, is on the front of :func:`monai_lesion.report.plots.pareto_front`.
 
     Example:
         >>> on_front([(10.0, 0.5), (20.0, 0.9), (15.0, 0.4)])
         [True, True, False]
     """
-    return [
-        not any(time <= own[0] and worth >= own[1] and (time, worth) != own for time, worth in points) for own in points
-    ]
+    front = pareto_front(points)
+    return [number in front for number in range(len(points))]
 
 
 def fastest_rows(rows: Sequence[Row]) -> list[Row]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lesion.benchmark.workers import peak_megabytes, timed
+from monai_lesion.benchmark.workers import timed
+from monai_lesion.memory import peak_bytes
 
 Handle = Callable[[dict[str, Any]], dict[str, Any]]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -59,7 +60,8 @@ def _start_row(request: Mapping[str, Any]) -> tuple[Handle, dict[str, Any]]:
         if asked["do"] == "time":
             return {"ms": timed(lambda: run(first), int(asked["count"]))}
         if asked["do"] == "memory":
-            return {"mb": peak_megabytes()}
+            peak = peak_bytes()
+            return {"mb": None if peak is None else peak / 1e6}
         if asked["do"] == "masks":
             np.save(asked["file"], np.stack([_mask(run(np.ascontiguousarray(each[None]))) for each in pictures]))
             return {}

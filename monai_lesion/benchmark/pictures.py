@@ -48,13 +48,12 @@ class Pictures:
 def simulated_pictures(cases: int, size: int) -> Pictures:
     """Both views of simulated cases, squeezed to ``size`` x ``size``."""
     from monai_lesion.data.phantom_images import simulate_case
-    from monai_lesion.runtimes.client import resize
+    from monai_lesion.runtimes.client import before, resize
 
     images, labels = [], []
     for case in range(cases):
         for view in simulate_case(SIMULATED_SEED, case).views:
-            pixels = resize(view.pixels.transpose(2, 0, 1).astype(np.float32), size, size).round() / 255
-            images.append(pixels.astype(np.float32))
+            images.append(before(view.pixels, (size, size))[0])
             labels.append(resize(view.mask[None].astype(np.float32), size, size)[0] >= 0.5)
     return Pictures(f"{cases} simulated cases, both views", images, labels)
 

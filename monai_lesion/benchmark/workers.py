@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any
@@ -115,20 +114,6 @@ def timed(run: Callable[[], Any], count: int) -> list[float]:
         run()
         times.append(1000 * (time.perf_counter() - start))
     return times
-
-
-def peak_megabytes() -> float | None:
-    """The most memory this process has had at a time; None where that is not known (Windows)."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count the parent's memory too, from before the program was loaded
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")), None)
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _end_with(parent: int) -> None:

@@ -77,9 +77,7 @@ def document(folders: Sequence[str | Path], *, reference: str | None = None) -> 
 
 
 def _section(study: StudyResults, reference: str | None) -> list[str]:
-    networks = study.compared()
-    base = reference if reference in networks else next(iter(networks))
-    costs = network_costs(networks)
+    base, costs = study.reference(reference), network_costs(study.compared())
     told = " ".join([*budget(study), *missing(study)])
     tables = [comparisons_table(study, base), choices_table(study), *subgroup_tables(study), training_table(study)]
     parts = [f"## {study.title or study.name}\n\n{told}\n", _bare(results_table(study, costs))]

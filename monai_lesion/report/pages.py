@@ -96,7 +96,7 @@ def write_report(
     parts: list[str] = []
     tables: dict[str, Table] = {}
     for study in studies:
-        base = _base(study, reference)
+        base = study.reference(reference)
         costs = network_costs(study.compared(), cpu_time=cpu_time)
         own = _tables(study, base, costs)
         tables |= {f"{study.name}_{name}": table for name, table in own.items()}
@@ -128,15 +128,9 @@ def markdown_tables(folders: Sequence[str | Path], *, reference: str | None = No
     tables = [
         table
         for study in studies
-        for table in _tables(study, _base(study, reference), network_costs(study.compared())).values()
+        for table in _tables(study, study.reference(reference), network_costs(study.compared())).values()
     ]
     return "\n".join(table.markdown() for table in tables)
-
-
-def _base(study: StudyResults, reference: str | None) -> str:
-    """The network that the others of a study are compared with."""
-    networks = study.compared()
-    return reference if reference in networks else next(iter(networks))
 
 
 def _tables(study: StudyResults, base: str, costs: dict[str, Costs]) -> dict[str, Table]:

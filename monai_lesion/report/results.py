@@ -95,6 +95,11 @@ class StudyResults:
         """The entries that have been tested."""
         return {entry: tested for entry in self.entries if (tested := self.tested(entry))}
 
+    def reference(self, wanted: str | None) -> str:
+        """The tested network that the others are compared with: the one wanted where it is here, else the first."""
+        networks = self.compared()
+        return wanted if wanted in networks else next(iter(networks))
+
     def failed(self) -> list[Result]:
         """The trials that ended with an error."""
         return [trial for trial in self.trials if trial.record.get("error")]

@@ -130,11 +130,9 @@ def _facts(
 
 def _pictures(spatial_size: Sequence[int], calibration: CalibrationImages | None) -> list[Floats]:
     from monai_lesion.data.phantom_images import simulate_case
-    from monai_lesion.runtimes.client import resize
+    from monai_lesion.runtimes.client import before
 
-    views = [view.pixels for case in range(2) for view in simulate_case(0, case).views]
-    channels_first = [view.transpose(2, 0, 1).astype(np.float32) for view in views]
-    pictures = [(resize(each, *spatial_size).round() / 255).astype(np.float32)[None] for each in channels_first]
+    pictures = [before(view.pixels, spatial_size) for case in range(2) for view in simulate_case(0, case).views]
     return [*pictures, *(calibration.validation[:8] if calibration is not None else ())]
 
 

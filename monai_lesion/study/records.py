@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.memory import peak_bytes
 from monai_lesion.runtimes.packages import versions as installed
 from monai_lesion.runtimes.processors import processor
 
@@ -130,22 +131,10 @@ class PeakMemory:
 
     def measure(self) -> dict[str, float]:
         """Peak memory by kind."""
-        found = {"process_mib": self._process()}
+        peak = peak_bytes()
+        found = {} if peak is None else {"process_mib": round(peak / 2**20, 1)}
         if self.cuda:
             import torch
 
             found["cuda_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
         return found
-
-    @staticmethod
-    def _process() -> float:
-        try:
-            for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-                if line.startswith("VmHWM:"):
-                    return round(int(line.split()[1]) / 2**10, 1)
-        except OSError:
-            pass
-        import resource
-
-        unit = 2**20 if platform.system() == "Darwin" else 2**10
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
