@@ -45,9 +45,9 @@ def run_benchmark(
         InputError: for a folder that holds something.
     """
     if output is not None:
-        need_matplotlib()
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise InputError(output, "must be a new or empty folder", fix="Name another with --output")
+        need_matplotlib()
     with TemporaryDirectory(prefix="monai-lesion-benchmark-") as scratch:
         outcome = measure(entries, ways, pictures, folder=Path(scratch), repeats=repeats, threads=threads, say=say)
     machine = describe_machine(outcome, threads=threads, repeats=repeats, size=pictures.size, pictures=pictures.name)

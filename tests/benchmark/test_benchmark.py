@@ -179,6 +179,7 @@ def test_an_interrupted_benchmark_leaves_nothing(without_ceilings, tmp_path, mon
 
 
 def test_a_plot_of_rows_that_all_failed_is_drawn(tmp_path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the study extra")
     assert plot_rows([Row(TINY, PLAIN, COSTS, error="none")], tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 
 
