@@ -63,7 +63,7 @@ def _onnx(
     network: nn.Module, request: Mapping[str, Any], pictures: Any, size: tuple[int, int], accurate: bool
 ) -> bytes:
     from monai_lesion.runtimes.factories import model_bytes
-    from monai_lesion.runtimes.quantization import CalibrationImages, calibration_images, quantise
+    from monai_lesion.runtimes.quantization import METHOD, CalibrationImages, calibration_images, quantise
 
     runtime, precision, manifest = request["runtime"], request["precision"], request.get("manifest")
     if precision != "int8":
@@ -84,7 +84,7 @@ def _onnx(
         made = quantise(to_onnx(network, size), images, max_drop=1.0)
         (folder / "model.onnx").write_bytes(made.SerializeToString())
 
-    known = facts(network, kind="int8 for time only", spatial_size=list(size))
+    known = facts(network, kind="int8 for time only", method=METHOD, spatial_size=list(size))
     return (kept_folder(known, fill) / "model.onnx").read_bytes()
 
 

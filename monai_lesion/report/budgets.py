@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _seeds(study: StudyResults) -> str:
     if len(set(counts.values())) == 1:
         count = next(iter(counts.values()))
         return "One seed" if count == 1 else f"{count} seeds each"
-    return "Seeds: " + ", ".join(f"{count} of {entry}" for entry, count in counts.items())
+    usual = Counter(counts.values()).most_common(1)[0][0]
+    others = [f"{count} of {entry}" for entry, count in counts.items() if count != usual]
+    return f"Seeds: {', '.join(others)}, {usual} of each other"
 
 
 def _machines(trials: Iterable[Result]) -> str:

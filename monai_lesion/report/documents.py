@@ -13,7 +13,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 from monai_lesion.report.budgets import budget, missing
 from monai_lesion.report.costs import network_costs
-from monai_lesion.report.results import StudyResults, load_results
+from monai_lesion.report.results import StudyResults, load_compared
 from monai_lesion.report.tables import (
     Table,
     choices_table,
@@ -40,7 +40,7 @@ def write_document(folders: Sequence[str | Path], page: str | Path, *, reference
         reference: the network that the others are compared with; None for the first of each table.
 
     Raises:
-        InputError: when the document has no such marks, or the results cannot be compared.
+        InputError: when the document has no such marks, the results cannot be compared, or the reference is unknown.
     """
     path = Path(page)
     try:
@@ -67,7 +67,7 @@ def document(folders: Sequence[str | Path], *, reference: str | None = None) -> 
     Raises:
         InputError: as :func:`write_document`.
     """
-    studies = [study for study in load_results(folders) if study.compared()]
+    studies = load_compared(folders, reference)
     parts = [part for study in studies for part in _section(study, reference)]
     for folder in map(Path, folders):
         parts += [_calipers(file) for file in sorted(folder.glob(f"*/{CALIPERS}"))]

@@ -10,14 +10,13 @@ from datetime import date
 from pathlib import Path
 
 from monai_lesion import __version__
-from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 from monai_lesion.report.budgets import budget, missing
 from monai_lesion.report.costs import Costs, network_costs
 from monai_lesion.report.figures import Picture, has_pictures, same_cases, worst_images
 from monai_lesion.report.keeping import keep_records
 from monai_lesion.report.plots import plot_boxes, plot_costs, plot_curves
-from monai_lesion.report.results import StudyResults, load_results
+from monai_lesion.report.results import StudyResults, load_compared
 from monai_lesion.report.tables import (
     Table,
     choices_table,
@@ -88,10 +87,7 @@ def write_report(
     Raises:
         InputError: when there is nothing to report on, results cannot be compared, or the reference is unknown.
     """
-    studies = [study for study in load_results(folders) if study.compared()]
-    names = {entry for study in studies for entry in study.compared()}
-    if reference is not None and reference not in names:
-        raise InputError("--reference", f"must be of {', '.join(sorted(names))}", got=reference)
+    studies = load_compared(folders, reference)
     root = Path(output) if output is not None else Path(folders[0]) / "report"
     parts: list[str] = []
     tables: dict[str, Table] = {}
@@ -124,7 +120,7 @@ def markdown_tables(folders: Sequence[str | Path], *, reference: str | None = No
     Raises:
         InputError: as :func:`write_report`.
     """
-    studies = [study for study in load_results(folders) if study.compared()]
+    studies = load_compared(folders, reference)
     tables = [
         table
         for study in studies

@@ -105,6 +105,23 @@ class StudyResults:
         return [trial for trial in self.trials if trial.record.get("error")]
 
 
+def load_compared(folders: Sequence[str | Path], reference: str | None = None) -> list[StudyResults]:
+    """Read the studies that have a tested network.
+
+    Args:
+        folders: as of :func:`load_results`.
+        reference: a network that the others are to be compared with; None for the first of each study.
+
+    Raises:
+        InputError: as :func:`load_results`, and when no study has tested the reference.
+    """
+    studies = [study for study in load_results(folders) if study.compared()]
+    names = {entry for study in studies for entry in study.compared()}
+    if reference is not None and reference not in names:
+        raise InputError("--reference", f"must be of {', '.join(sorted(names))}", got=reference)
+    return studies
+
+
 def load_results(folders: Sequence[str | Path]) -> list[StudyResults]:
     """Read studies, or records that were kept of them.
 

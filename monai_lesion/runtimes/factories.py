@@ -132,14 +132,15 @@ def model_bytes(
         raise InputError("precision", "int8 needs calibration pictures", got="none", fix=fix)
     from monai_lesion.runtimes.caches import kept_folder
     from monai_lesion.runtimes.fingerprints import facts, is_ours
-    from monai_lesion.runtimes.quantization import quantise
+    from monai_lesion.runtimes.quantization import METHOD, quantise
 
     def make() -> bytes:
         return bytes(quantise(to_onnx(network, spatial_size), calibration, runtime=runtime).SerializeToString())
 
     if not is_ours(network):
         return make()
-    known = facts(network, kind=f"int8 {runtime}", spatial_size=list(spatial_size), calibration=calibration.digest)
+    made = {"kind": f"int8 {runtime}", "method": METHOD, "calibration": calibration.digest}
+    known = facts(network, spatial_size=list(spatial_size), **made)
 
     def fill(folder: Path) -> None:
         (folder / "model.onnx").write_bytes(make())

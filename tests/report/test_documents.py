@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from monai_lesion.calipers.comparisons import write_comparison
 from monai_lesion.cli import app
 from monai_lesion.errors import InputError
+from monai_lesion.report.budgets import _seeds
 from monai_lesion.report.documents import BEGIN, END, document, training_table, write_document
 from monai_lesion.report.keeping import keep_records
 from monai_lesion.report.results import load_results
@@ -148,3 +150,8 @@ def test_a_long_training_is_told_in_few_rows_the_last_among_them(tmp_path):
     table = training_table(load_results([output])[0])
     assert len(table.rows) <= 20
     assert table.rows[-1] == ["93", "0.800", "0.011", "0.200", "2.0"]
+
+
+def test_seeds_are_told_of_those_that_differ():
+    counts = {"U-net": [1, 2, 3], "FCN-8s": [1], "FCN-16s": [1]}
+    assert _seeds(SimpleNamespace(compared=lambda: counts)) == "Seeds: 3 of U-net, 1 of each other"

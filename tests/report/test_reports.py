@@ -11,6 +11,7 @@ import pytest
 
 from monai_lesion.errors import InputError
 from monai_lesion.report.costs import network_costs
+from monai_lesion.report.documents import BEGIN, END, write_document
 from monai_lesion.report.figures import mean_dice, same_cases, worst_images
 from monai_lesion.report.pages import markdown_tables, write_report
 from monai_lesion.report.plots import pareto_front
@@ -210,6 +211,16 @@ def test_refuses_a_folder_without_trials_and_a_study_without_tests(tmp_path):
 def test_refuses_an_unknown_reference(output, tmp_path):
     with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8, U-net, got U-Net"):
         write_report([output], tmp_path, reference="U-Net", cpu_time=False)
+    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8, U-net, got U-Net"):
+        markdown_tables([output], reference="U-Net")
+
+
+def test_an_unknown_reference_leaves_the_document_as_it_was(output, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\nold\n{END}\n")
+    with pytest.raises(InputError, match="--reference"):
+        write_document([output], page, reference="U-Net")
+    assert "old" in page.read_text()
 
 
 def test_latex_escapes_what_it_must():
