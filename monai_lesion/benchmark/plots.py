@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_lesion.benchmark.rows import Row
 from monai_lesion.errors import InputError
+from monai_lesion.report.labels import label_points
 
 COLOURS = ("#8a8f98", "#1f5a96", "#c8641e", "#2d8659", "#7a4ea3")
 MARKS = {"fp32": "o", "bf16": "s", "int8": "^"}
@@ -50,10 +51,6 @@ def plot_rows(rows: Sequence[Row], path: Path) -> Path:
         look = {"marker": MARKS[row.way.precision], "color": colour, "mfc": "none" if row.way.avx2 else colour}
         (drawn,) = axis.plot([row.milliseconds], [_height(row, dice)], ms=7, ls="", alpha=0.85, **look)
         handles.setdefault(row.way.name, drawn)
-    for name in names:
-        slow = max((row for row in shown if row.entry.name == name), key=lambda row: row.milliseconds)
-        place = slow.milliseconds, _height(slow, dice)
-        axis.annotate(name, place, xytext=(8, -3), textcoords="offset points", fontsize=8)
     _scale(axis.xaxis, [row.milliseconds for row in shown], wide=2.4)  # for the names
     if dice:
         axis.margins(y=0.15)
@@ -63,6 +60,11 @@ def plot_rows(rows: Sequence[Row], path: Path) -> Path:
     axis.set_ylabel("mean Dice" if dice else "million parameters")
     axis.grid(alpha=0.25, which="both")
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=8, frameon=False)
+    places = {
+        name: [(row.milliseconds, _height(row, dice)) for row in shown if row.entry.name == name] for name in names
+    }
+    others = [place for each in places.values() for place in each]
+    label_points(axis, names, [max(places[name]) for name in names], others=others, size=8)
     figure.savefig(path, format="png", dpi=130)
     return path
 

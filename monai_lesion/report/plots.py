@@ -9,6 +9,7 @@ from typing import Any
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 from monai_lesion.report.costs import Costs
+from monai_lesion.report.labels import label_points
 from monai_lesion.report.results import StudyResults, stack
 from monai_lesion.report.statistics import spread
 
@@ -52,6 +53,7 @@ def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> P
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     def draw(figure: Any) -> None:
+        drawn = []
         for number, (label, measure) in enumerate(axes):
             axis = figure.add_subplot(1, len(axes), number + 1)
             points = [(float(measure(costs[name]) or 0.0), spreads[name].mean) for name in networks]
@@ -61,9 +63,6 @@ def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> P
                 low, high = spreads[name].low, spreads[name].high
                 colour = ORANGE if index in front else BLUE
                 axis.errorbar(x, y, [[max(0, y - low)], [max(0, high - y)]], fmt="o", ms=5, color=colour, lw=0.8)
-                axis.annotate(
-                    _short(name), (x, y), xytext=(5, 4 if index % 2 else -9), textcoords="offset points", fontsize=7
-                )
             axis.set_xscale("log")
             narrow = max(x for x, _ in points) < 4 * min(x for x, _ in points)  # 1, 2, 5 alone would leave one tick
             axis.xaxis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -74,6 +73,9 @@ def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> P
                 axis.set_ylabel("Dice, mean and 95 % interval over cases")
             axis.margins(x=0.18)
             axis.grid(alpha=0.25)
+            drawn.append((axis, points))
+        for axis, points in drawn:  # when all are there, for they move each other
+            label_points(axis, [_short(name) for name in networks], points)
 
     return _save(draw, path, (4.2 * len(axes), 3.9))
 
