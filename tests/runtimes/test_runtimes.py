@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from monai_lesion.errors import InputError
-from monai_lesion.runtimes import packages, processors
-from monai_lesion.runtimes.factories import open_runtime
+from monai_lesion.runtimes import packages, processors, quantization
+from monai_lesion.runtimes.factories import model_bytes, open_runtime
 from monai_lesion.runtimes.processors import Processor
 from tests.runtimes.conftest import SIZE, make_segmenter
 
@@ -203,3 +203,18 @@ def test_onnx_and_openvino_models_need_neither_pytorch_nor_monai():
 def test_versions_leave_out_what_is_absent():
     assert list(packages.versions(["numpy", "no-such-package"])) == ["numpy"]
     assert not packages.is_installed("no_such_package")
+
+
+def test_an_int8_model_is_kept_until_it_would_be_made_otherwise(network, monkeypatch) -> None:
+    pytest.importorskip("onnx", reason="onnx comes with the cpu extra")
+    made = []
+
+    def stand_in(model, images, *, runtime):
+        made.append(runtime)
+        return model
+
+    monkeypatch.setattr(quantization, "quantise", stand_in)
+    for method in (quantization.METHOD, quantization.METHOD, "another"):
+        monkeypatch.setattr(quantization, "METHOD", method)
+        model_bytes(network, "onnx", "int8", SIZE, quantization.CalibrationImages([], [], [], "a manifest"))
+    assert made == ["onnx", "onnx"]
