@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
     """Write one folder for each tested network and seed: ``run.json``, ``metrics.csv``, ``per_image.csv``.
 
     Paths of the machine are left out, measures rounded to five digits after the point. A report can be made of the
-    folder, without pictures.
+    folder, without pictures. Of a trial that failed the kind of error is kept, not its message, which may name files.
 
     Args:
         studies: what is kept.
@@ -32,23 +33,28 @@ def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
     """
     kept = []
     for study in studies:
-        for position, (entry, trials) in enumerate(study.compared().items()):
+        tested = study.compared()
+        for trial in (*chain(*tested.values()), *(trial for trial in study.failed() if not trial.images)):
             about = {
                 "title": study.title,
                 "table": study.table,
-                "position": position,
+                "position": list(study.entries).index(trial.entry),
                 "networks": list(study.entries),
-                "seeds": study.seeds.get(entry, len(trials)),
-                "choice": study.choices.get(entry),
+                "seeds": study.seeds.get(trial.entry, len(tested.get(trial.entry, ()))),
+                "choice": study.choices.get(trial.entry),
             }
-            kept += [_keep(trial, folder, study.name, about) for trial in trials]
+            kept.append(_keep(trial, folder, study.name, about))
     return kept
 
 
 def _keep(trial: Result, folder: Path, study: str, about: dict[str, Any]) -> Path:
     seed = "" if trial.seed is None else f"-seed{trial.seed}"
+    record = {key: value for key, value in trial.record.items() if key not in ("host", "pid", "manifest", "error")}
+    if not trial.images:
+        seed = f"-wd{trial.record.get('weight_decay')}{seed}-failed"  # another weight decay may have been tested
+    if trial.record.get("error"):
+        record["error"] = str(trial.record["error"]).splitlines()[0].split(":")[0]
     target = folder / f"{study}-{folder_name(trial.entry)}{seed}"
-    record = {key: value for key, value in trial.record.items() if key not in ("host", "pid", "manifest")}
     manifest = trial.record.get("manifest", {})
     name = manifest.get("name") or Path(str(manifest.get("path", ""))).name
     record["manifest"] = {"name": name, "sha256": manifest.get("sha256")}

@@ -13,6 +13,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.report.costs import network_costs
 from monai_lesion.report.documents import BEGIN, END, write_document
 from monai_lesion.report.figures import mean_dice, same_cases, worst_images
+from monai_lesion.report.keeping import keep_records
 from monai_lesion.report.pages import markdown_tables, write_report
 from monai_lesion.report.plots import pareto_front
 from monai_lesion.report.results import load_results
@@ -160,6 +161,18 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path):
     assert "Fewer seeds than planned: U-net." in text
     assert table(page, "made_results")[0]["seeds"] == "1 of 2"
     assert table(page, "failed_trials")[0]["error"] == "OSError: disk full"
+
+
+def test_kept_records_tell_which_trials_failed_and_name_no_file(tmp_path):
+    output = make_study(tmp_path)
+    next(output.glob("trials/u-net/wd0.0001-seed1/evaluation/per_image.csv")).unlink()
+    change(output, "trials/u-net/wd0.0001-seed1/run.json", state="failed", error="OSError: no /data/smith.png\nat 3")
+    keep_records(load_results([output]), tmp_path / "kept")
+    assert not [file for file in (tmp_path / "kept").rglob("*") if file.is_file() and b"smith" in file.read_bytes()]
+    page = write_report([tmp_path / "kept"], tmp_path / "report", cpu_time=False)
+    (failed,) = table(page, "failed_trials")
+    assert failed == {"trial": "U-net, weight decay 0.0001, seed 1", "error": "OSError"}
+    assert table(page, "made_results") == table(write_report([output], cpu_time=False), "made_results")
 
 
 def test_the_ladder_stands_beside_the_papers_and_its_steps(tmp_path):
