@@ -30,6 +30,12 @@ def budget(study: StudyResults) -> list[str]:
     if changes and study.table != "ladder":
         listed = ", ".join(f"{key} {value}" for key, value in changes.items())
         told.append(f"Changes to the paper's recipe: {listed}.")
+    dropouts: dict[float, list[str]] = {}
+    for trial in trials:
+        value = trial.record.get("network_def", {}).get("dropout")
+        if value is not None and trial.entry not in dropouts.setdefault(value, []):
+            dropouts[value].append(trial.entry)
+    told += [f"Dropout {value}: {'; '.join(entries)}." for value, entries in dropouts.items()]
     if any(trial.record.get("by_hand") for trial in trials):
         told.append("The facts of the training were noted by hand.")
     return told

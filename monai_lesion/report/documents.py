@@ -46,7 +46,9 @@ def write_document(folders: Sequence[str | Path], page: str | Path, *, reference
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(page, "must be a readable document", got=error) from error
+        got = "nothing there" if isinstance(error, FileNotFoundError) else error
+        fix = f"Make it, with the lines {BEGIN} and {END} where the tables belong"
+        raise InputError(page, "must be a readable document", got=got, fix=fix) from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         fix = f"Put the lines {BEGIN} and {END} where the tables belong"
         raise InputError(page, "must have a beginning and an end of what is generated, once", fix=fix)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import re
+import shutil
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -34,7 +36,8 @@ def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
     kept = []
     for study in studies:
         tested = study.compared()
-        for trial in (*chain(*tested.values()), *(trial for trial in study.failed() if not trial.images)):
+        failed = [trial for trial in study.failed() if not trial.images and trial.entry in study.entries]
+        for trial in (*chain(*tested.values()), *failed):
             about = {
                 "title": study.title,
                 "table": study.table,
@@ -49,12 +52,15 @@ def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
 
 def _keep(trial: Result, folder: Path, study: str, about: dict[str, Any]) -> Path:
     seed = "" if trial.seed is None else f"-seed{trial.seed}"
+    usual = folder / f"{study}-{folder_name(trial.entry)}{seed}"
+    unlucky = folder / f"{study}-{folder_name(trial.entry)}-wd{trial.record.get('weight_decay')}{seed}-failed"
+    target = usual if trial.images else unlucky  # apart: another weight decay may have been tested with the same seed
+    if trial.images:
+        shutil.rmtree(unlucky, ignore_errors=True)  # kept before it was tried again
     record = {key: value for key, value in trial.record.items() if key not in ("host", "pid", "manifest", "error")}
-    if not trial.images:
-        seed = f"-wd{trial.record.get('weight_decay')}{seed}-failed"  # another weight decay may have been tested
     if trial.record.get("error"):
-        record["error"] = str(trial.record["error"]).splitlines()[0].split(":")[0]
-    target = folder / f"{study}-{folder_name(trial.entry)}{seed}"
+        kind = re.match(r"\w*(?:Error|Exception)(?=: )", str(trial.record["error"]))
+        record["error"] = kind.group() if kind else "InputError"  # one that begins with a file or an argument
     manifest = trial.record.get("manifest", {})
     name = manifest.get("name") or Path(str(manifest.get("path", ""))).name
     record["manifest"] = {"name": name, "sha256": manifest.get("sha256")}

@@ -118,7 +118,7 @@ def load_compared(folders: Sequence[str | Path], reference: str | None = None) -
     studies = [study for study in load_results(folders) if study.compared()]
     names = {entry for study in studies for entry in study.compared()}
     if reference is not None and reference not in names:
-        raise InputError("--reference", f"must be of {', '.join(sorted(names))}", got=reference)
+        raise InputError("--reference", f"must be of {'; '.join(sorted(names))}", got=reference)
     return studies
 
 

@@ -163,16 +163,38 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path):
     assert table(page, "failed_trials")[0]["error"] == "OSError: disk full"
 
 
-def test_kept_records_tell_which_trials_failed_and_name_no_file(tmp_path):
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [("OSError: no /data/smith.png\nat 3", "OSError"), ("/data/smith.png: must be a picture, got text", "InputError")],
+)
+def test_kept_records_tell_which_trials_failed_and_name_no_file(tmp_path, told, kind):
     output = make_study(tmp_path)
     next(output.glob("trials/u-net/wd0.0001-seed1/evaluation/per_image.csv")).unlink()
-    change(output, "trials/u-net/wd0.0001-seed1/run.json", state="failed", error="OSError: no /data/smith.png\nat 3")
+    change(output, "trials/u-net/wd0.0001-seed1/run.json", state="failed", error=told)
     keep_records(load_results([output]), tmp_path / "kept")
     assert not [file for file in (tmp_path / "kept").rglob("*") if file.is_file() and b"smith" in file.read_bytes()]
     page = write_report([tmp_path / "kept"], tmp_path / "report", cpu_time=False)
     (failed,) = table(page, "failed_trials")
-    assert failed == {"trial": "U-net, weight decay 0.0001, seed 1", "error": "OSError"}
+    assert failed == {"trial": "U-net, weight decay 0.0001, seed 1", "error": kind}
     assert table(page, "made_results") == table(write_report([output], cpu_time=False), "made_results")
+
+
+def test_what_failed_and_then_went_well_is_no_longer_kept_as_failed(tmp_path):
+    output = make_study(tmp_path)
+    file = next(output.glob("trials/u-net/wd0.0001-seed1/evaluation/per_image.csv"))
+    record, images = file.parents[1] / "run.json", file.read_text(encoding="utf-8")
+    before = record.read_text(encoding="utf-8")
+    file.unlink()
+    change(output, "trials/u-net/wd0.0001-seed1/run.json", state="failed", error="OSError: disk full")
+    keep_records(load_results([output]), tmp_path / "kept")
+    (kept,) = load_results([tmp_path / "kept"])
+    assert [trial.seed for trial in kept.failed()] == [1]
+    file.write_text(images, encoding="utf-8")
+    record.write_text(before, encoding="utf-8")
+    keep_records(load_results([output]), tmp_path / "kept")
+    (kept,) = load_results([tmp_path / "kept"])
+    assert not kept.failed()
+    assert len(kept.tested("U-net")) == 2
 
 
 def test_the_ladder_stands_beside_the_papers_and_its_steps(tmp_path):
@@ -222,9 +244,9 @@ def test_refuses_a_folder_without_trials_and_a_study_without_tests(tmp_path):
 
 
 def test_refuses_an_unknown_reference(output, tmp_path):
-    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8, U-net, got U-Net"):
+    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8; U-net, got U-Net"):
         write_report([output], tmp_path, reference="U-Net", cpu_time=False)
-    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8, U-net, got U-Net"):
+    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8; U-net, got U-Net"):
         markdown_tables([output], reference="U-Net")
 
 
