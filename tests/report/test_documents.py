@@ -155,3 +155,9 @@ def test_a_long_training_is_told_in_few_rows_the_last_among_them(tmp_path):
 def test_seeds_are_told_of_those_that_differ():
     counts = {"U-net": [1, 2, 3], "FCN-8s": [1], "FCN-16s": [1]}
     assert _seeds(SimpleNamespace(compared=lambda: counts)) == "Seeds: 3 of U-net, 1 of each other"
+
+
+def test_a_document_that_is_not_there_is_not_made(records, tmp_path):
+    with pytest.raises(InputError, match="must be a readable document, got nothing there"):
+        write_document([records], tmp_path / "page.md")
+    assert not (tmp_path / "page.md").exists()

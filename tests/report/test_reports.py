@@ -179,6 +179,14 @@ def test_kept_records_tell_which_trials_failed_and_name_no_file(tmp_path, told, 
     assert table(page, "made_results") == table(write_report([output], cpu_time=False), "made_results")
 
 
+def test_what_failed_and_is_no_longer_planned_is_not_kept(tmp_path):
+    output = make_study(tmp_path)
+    next(output.glob("trials/u-net/wd0.0001-seed1/evaluation/per_image.csv")).unlink()
+    change(output, "trials/u-net/wd0.0001-seed1/run.json", state="failed", error="OSError: disk full", entry="FCN-8s")
+    keep_records(load_results([output]), tmp_path / "kept")
+    assert len(list((tmp_path / "kept").iterdir())) == 3
+
+
 def test_what_failed_and_then_went_well_is_no_longer_kept_as_failed(tmp_path):
     output = make_study(tmp_path)
     file = next(output.glob("trials/u-net/wd0.0001-seed1/evaluation/per_image.csv"))

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 import uuid
@@ -14,8 +13,8 @@ import pytest
 
 from monai_lesion.data.phantoms import write_phantoms
 from monai_lesion.study.records import read_record
+from tests.study.foreground import start
 
-ROOT = Path(__file__).parents[2]
 MARK = "MONAI_LESION_TEST_RUN"
 DAEMONS = ("gcs_server", "raylet", "dashboard.py")  # the last one would send the usage report
 
@@ -38,21 +37,6 @@ def processes(mark):
         if f"{MARK}={mark}".encode() in environment and state != "Z":
             found[int(folder.name)] = (command, environment)
     return found
-
-
-def start(command, mark):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", MARK: mark}
-    environment.pop("RAY_USAGE_STATS_ENABLED", None)
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
-    )
 
 
 @pytest.fixture
@@ -78,7 +62,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(tmp_path, mark):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "monai_lesion.cli", "study", "run", str(tmp_path / "study.json")]
     command += ["--manifest", str(manifest), "--output", str(output), "--engine", "ray", "--workers", "2"]
-    process = start(command, mark)
+    process = start(command, session=True, **{MARK: mark})
     until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.1)
@@ -102,7 +86,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(tmp_path, mark):
     reached = epochs(output)
     assert all(read_record(folder)["state"] in ("interrupted", "running") for folder in reached)
     assert max(reached.values()) < 25, "interrupted too late to show anything"
-    again = start(command, mark)
+    again = start(command, session=True, **{MARK: mark})
     _, told = again.communicate(timeout=400)
     assert again.returncode == 0, told
     for folder, before in reached.items():

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from monai_lesion.study.jobs import TRAIN, run_job
 from monai_lesion.study.records import read_record
 from monai_lesion.study.runs import prepare, run_study
 from monai_lesion.study.trials import Place
+from tests.study.foreground import start
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundles" / "lighter_unet"
@@ -142,16 +142,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(manifest, study_file, 
     output = tmp_path / "out"
     command = [sys.executable, "-m", "monai_lesion.cli", "study", "run", str(file), "--manifest", str(manifest)]
     command += ["--output", str(output), "--cpus-per-trial", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
-    )
+    process = start(command)
     log = output / "trials" / "lighter-u-net-1" / "wd0-seed0" / "models" / "metrics.csv"
     for _ in range(6000):
         time.sleep(0.1)
@@ -165,8 +156,9 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(manifest, study_file, 
     assert read_record(log.parents[1])["state"] == "interrupted"
     epochs = len(log.read_text().splitlines()) - 1
     assert 1 < epochs < 40, "interrupted too late to show anything"
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    again = start(command)
+    _, told = again.communicate(timeout=600)
+    assert again.returncode == 0, told
     record = read_record(log.parents[1])
     assert (record["state"], record["epochs"], record["resumed"]) == ("finished", 40, 1)
     whole, _ = run(file, manifest, tmp_path / "whole")
