@@ -23,12 +23,12 @@ from monailabel.tasks.scoring.epistemic_v2 import EpistemicScoring
 from scipy.stats import spearmanr
 
 from monai_lesion import LesionSegmenter
-from monai_lesion.data.manifests import load_manifest
-from monai_lesion.data.phantoms import write_phantoms
-from monai_lesion.data.readers import read_mask
+from monai_lesion.datasets.manifests import load_manifest
+from monai_lesion.images.readers import read_mask
 from monai_lesion.label.folders import write_label_app
 from monai_lesion.label.server.tasks import LesionInfer
 from monai_lesion.label.uncertainty import entropy, uncertainty
+from monai_lesion.phantoms.files import write_phantoms
 
 BUNDLE = Path(__file__).parents[1] / "bundles" / "lighter_unet"
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from monai_lesion.data.manifests import load_manifest
+from monai_lesion.datasets.manifests import load_manifest
 from monai_lesion.networks import LighterUNet
-from monai_lesion.transforms import augmentation, preprocessing
+from monai_lesion.pipeline.transforms import augmentation, preprocessing
 
 SIZE = (64, 64)
 Pair = tuple[Tensor, Tensor]

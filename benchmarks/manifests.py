@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from monai_lesion.data.manifests import SPLITS, load_manifest, write_manifest
+from monai_lesion.datasets.manifests import SPLITS, load_manifest, write_manifest
 
 SIZES = (10_000, 30_000, 100_000)
 SIDE = 32  # pixels

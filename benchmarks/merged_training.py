@@ -18,9 +18,9 @@ import time
 import torch
 from torch import nn
 
-from monai_lesion.inferers import MixedPrecisionInferer
 from monai_lesion.networks import LighterUNet
 from monai_lesion.networks.merging import merge_sets
+from monai_lesion.training.inferers import MixedPrecisionInferer
 
 
 def main() -> None:

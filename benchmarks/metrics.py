@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from monai_lesion.metrics import score_image
+from monai_lesion.measures.metrics import score_image
 
 SHAPE = (432, 646)
 MEASURES = ("dice", "hd95", "hd95_monai")
@@ -70,7 +70,7 @@ def main() -> None:
     ]
     fast, slow = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
     ratio = statistics.median(theirs / ours for ours, theirs in times)
-    print(f"monai_lesion.metrics.score_image    {fast:8.2f} ms an image")
+    print(f"monai_lesion.measures.metrics.score_image    {fast:8.2f} ms an image")
     print(f"full-image distance transform       {slow:8.2f} ms an image")
     print(f"median ratio over {len(times)} timings       {ratio:8.1f} x (wanted: 5 or more)")
     print(f"largest difference of any value     {difference:8.1e}")

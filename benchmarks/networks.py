@@ -15,8 +15,8 @@ import time
 
 import torch
 
-from monai_lesion.inferers import MixedPrecisionInferer
 from monai_lesion.networks.complexity import FAMILY
+from monai_lesion.training.inferers import MixedPrecisionInferer
 
 SHOWN = ("U-net", "Light U-net", "Lighter U-net @128", "Lighter U-net @32", "Lighter U-net @8", "Lighter U-net @1")
 WAYS = {"float32": (False, False), "channels-last": (False, True), "bfloat16": (True, True)}

@@ -25,9 +25,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from monai_lesion.data.phantom_dicom import write_dicom  # noqa: E402
-from monai_lesion.data.phantom_images import simulate_case  # noqa: E402
 from monai_lesion.networks import LighterUNet  # noqa: E402
+from monai_lesion.phantoms.cases import simulate_case  # noqa: E402
+from monai_lesion.phantoms.dicom import write_dicom  # noqa: E402
 from tests.pacs.orthanc import PASSWORD, USER, Orthanc, running_orthanc  # noqa: E402
 
 PREFIX = "1.2.826.0.1.3680043.8.498"
@@ -62,7 +62,7 @@ def resident(pid: int) -> float:
 def measure(orthanc: Orthanc, study: str, weights: Path) -> tuple[dict[int, float], float, str]:
     """Megabytes by images done, seconds from the first to the last, and the last line that the command says."""
     network = ["--weights", weights, "--set", "network_def#group_size=1", "--set", "spatial_size=[64,64]"]
-    command = [sys.executable, "-m", "monai_lesion.cli", "dicomweb", orthanc.url, "--study", study, *network]
+    command = [sys.executable, "-m", "monai_lesion.commands.app", "dicomweb", orthanc.url, "--study", study, *network]
     variables = {"MONAI_LESION_PACS_USER": USER, "MONAI_LESION_PACS_PASSWORD": PASSWORD, "OMP_NUM_THREADS": "1"}
     memory, moments, text = {}, [], b""
     pipe = subprocess.PIPE

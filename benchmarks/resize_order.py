@@ -14,8 +14,8 @@ import statistics
 import numpy as np
 import torch
 
-from monai_lesion.data.phantom_images import simulate_case
-from monai_lesion.metrics import dice, pooled_hd95
+from monai_lesion.measures.metrics import dice, pooled_hd95
+from monai_lesion.phantoms.cases import simulate_case
 
 
 def back(soft: torch.Tensor, size: tuple[int, int], order: str) -> np.ndarray:

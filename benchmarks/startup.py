@@ -16,7 +16,7 @@ import time
 COMMANDS = {
     "an empty interpreter": ("-c", "pass"),
     "import monai_lesion": ("-c", "import monai_lesion"),
-    "monai-lesion --help": ("-m", "monai_lesion.cli", "--help"),
+    "monai-lesion --help": ("-m", "monai_lesion.commands.app", "--help"),
 }
 
 

@@ -21,11 +21,11 @@ import torch
 from monai.data import CacheDataset, DataLoader
 from monai.losses import DiceLoss
 
-from monai_lesion.data.manifests import load_manifest
-from monai_lesion.data.phantoms import write_phantoms
-from monai_lesion.inferers import MixedPrecisionInferer
+from monai_lesion.datasets.manifests import load_manifest
 from monai_lesion.networks import LighterUNet
-from monai_lesion.transforms import preprocessing
+from monai_lesion.phantoms.files import write_phantoms
+from monai_lesion.pipeline.transforms import preprocessing
+from monai_lesion.training.inferers import MixedPrecisionInferer
 
 
 class Step:

@@ -42,7 +42,7 @@ def main() -> None:
         if options.picture:
             picture.write_bytes(options.picture.read_bytes())
         else:
-            from monai_lesion.data.phantom_images import simulate_case
+            from monai_lesion.phantoms.cases import simulate_case
 
             Image.fromarray(np.resize(simulate_case(0, 0).views[0].pixels, (432, 646, 3))).save(picture)
         parts = {
@@ -60,7 +60,7 @@ def cold_start(root: Path, picture: Path) -> None:
         seconds = []
         for _ in range(4):
             start = time.perf_counter()
-            code = "from monai_lesion.cli import main; main()"
+            code = "from monai_lesion.commands.app import main; main()"
             options = ["predict", str(picture), "-o", str(root / "cold"), "--bundle", "pocket", "--runtime", runtime]
             subprocess.run([sys.executable, "-c", code, *options], check=True, capture_output=True)
             seconds.append(time.perf_counter() - start)
@@ -73,7 +73,7 @@ def stand_ins(picture: Path):
     import torch
 
     from monai_lesion import LesionSegmenter
-    from monai_lesion.data.images import read_image
+    from monai_lesion.images.reading import read_image
 
     real = LesionSegmenter.from_preset("pocket", device="cpu")
     with torch.inference_mode():
@@ -90,9 +90,9 @@ def stand_ins(picture: Path):
 
 
 def beside(root: Path, picture: Path, turns: int) -> None:
-    from monai_lesion.data.images import read_image
-    from monai_lesion.results import Segmentation
-    from monai_lesion.runtimes.client import after, before
+    from monai_lesion.images.reading import read_image
+    from monai_lesion.pipeline.client import after, before
+    from monai_lesion.segmentation.results import Segmentation
 
     direct, monai, logits = stand_ins(picture)
     image = read_image(picture)
@@ -132,8 +132,8 @@ def beside(root: Path, picture: Path, turns: int) -> None:
 
 def overlap(root: Path, picture: Path) -> None:
     from monai_lesion import LesionSegmenter
-    from monai_lesion.batches import segment_files
-    from monai_lesion.data.images import read_image
+    from monai_lesion.images.reading import read_image
+    from monai_lesion.segmentation.batches import segment_files
 
     (root / "many").mkdir()
     for number in range(60):
@@ -152,7 +152,7 @@ def overlap(root: Path, picture: Path) -> None:
 
 
 def memory(root: Path, picture: Path, count: int) -> None:
-    from monai_lesion.batches import segment_files
+    from monai_lesion.segmentation.batches import segment_files
 
     direct, *_ = stand_ins(picture)
     (root / "lot").mkdir()

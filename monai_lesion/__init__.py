@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from monai_lesion._version import __version__
 
 if TYPE_CHECKING:
-    from monai_lesion.inference import LesionSegmenter
-    from monai_lesion.results import Segmentation
+    from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
+    from monai_lesion.segmentation.results import Segmentation
 
 # Imported on first use: `import monai_lesion` needs neither torch nor MONAI.
-_LAZY = {"LesionSegmenter": "monai_lesion.inference", "Segmentation": "monai_lesion.results"}
+_LAZY = {
+    "LesionSegmenter": "monai_lesion.segmentation.lesion_segmenters",
+    "Segmentation": "monai_lesion.segmentation.results",
+}
 
 __all__ = ["LesionSegmenter", "Segmentation", "__version__"]
 

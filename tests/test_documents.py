@@ -12,7 +12,7 @@ import pytest
 import typer
 
 import monai_lesion
-from monai_lesion.cli import app
+from monai_lesion.commands.app import app
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "bundles" / "lighter_unet" / "configs"

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from pydicom import Dataset
 
-from monai_lesion.data import dicom_files
-from monai_lesion.data.calibration import Calibration, calibration_of
-from monai_lesion.data.phantom_dicom import write_dicom
-from monai_lesion.data.phantom_images import SimulatedCase, simulate_case
+from monai_lesion.images import dicom_files
+from monai_lesion.images.calibration import Calibration, calibration_of
+from monai_lesion.phantoms.cases import SimulatedCase, simulate_case
+from monai_lesion.phantoms.dicom import write_dicom
 from tests.shared_data import ABSENT, BUSBRA
 
 ROOT = Path(__file__).parents[1]
@@ -154,7 +154,7 @@ def test_the_page_lists_why_there_are_millimetres_or_not(dataset, source):
 
 
 def test_the_page_lists_every_reason_that_the_code_can_give():
-    code = (ROOT / "monai_lesion" / "data" / "calibration.py").read_text(encoding="utf-8")
+    code = (ROOT / "monai_lesion" / "images" / "calibration.py").read_text(encoding="utf-8")
     reasons = set(re.findall(r'(?:return|why =|_none\()\s*"([a-zA-Z][^"]+)"', code))
     reasons |= {Calibration().source.removeprefix("none: ")}
     listed = set(re.findall(r"^\| `none: ([^`]+)` \|", MEASURE, re.M))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import least_squares
 
-from monai_lesion.measurements import measure
+from monai_lesion.measures.sizes import measure
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "busbra_calipers.csv"

@@ -21,11 +21,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from monai_lesion import __version__
-from monai_lesion.data.phantom_dicom import write_dicom
-from monai_lesion.data.phantom_images import simulate_case
-from monai_lesion.data.readers import read_image
 from monai_lesion.dicom import Algorithm, measurement_report, secondary_capture, segmentation, write
-from monai_lesion.measurements import measure
+from monai_lesion.images.readers import read_image
+from monai_lesion.measures.sizes import measure
+from monai_lesion.phantoms.cases import simulate_case
+from monai_lesion.phantoms.dicom import write_dicom
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 SEED, CASE = 7, 0

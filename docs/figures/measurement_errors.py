@@ -17,9 +17,10 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from scipy.special import ellipe
 
+from monai_lesion.measures.sizes import _axes, measure, measure_case
+
 # Shapes without their pictures, and axes of outlines without pixels: nobody else needs either.
-from monai_lesion.data.phantom_images import ANGLES, LesionShape, SimulatedCase, _draw_shape, simulate_case
-from monai_lesion.measurements import _axes, measure, measure_case
+from monai_lesion.phantoms.cases import ANGLES, LesionShape, SimulatedCase, _draw_shape, simulate_case
 
 Floats = NDArray[np.float64]
 Ellipse = tuple[NDArray[np.bool_], float, float, float]  # mask, semi-axes, angle from the rows' axis

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_lesion.data.phantom_images import SimulatedView, simulate_case
-from monai_lesion.measurements import CaseMeasurements, Measurements, Point, measure_case
+from monai_lesion.measures.sizes import CaseMeasurements, Measurements, Point, measure_case
+from monai_lesion.phantoms.cases import SimulatedView, simulate_case
 
 OUTPUT = Path(__file__).resolve().parents[1] / "images" / "measurements.png"
 SEED, CASE = 0, 28

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from monai_lesion.benchmark.workers import timed
-from monai_lesion.runtimes.packages import is_installed, load_package
+from monai_lesion.machine.packages import is_installed, load_package
 
 SIDE = 1536  # of the matrices; large beside what starting a kernel costs
 CHANNELS, PIXELS, LAYERS = 256, 64, 3  # of the convolutions

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.benchmark.workers import timed
-from monai_lesion.memory import peak_bytes
+from monai_lesion.machine.memory import peak_bytes
 
 Handle = Callable[[dict[str, Any]], dict[str, Any]]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from monai_lesion.benchmark.entries import Entry
+from monai_lesion.networks.identity import facts
 from monai_lesion.runtimes.caches import kept_folder
-from monai_lesion.runtimes.fingerprints import facts
 
 FEW = 4  # pictures for statistics where nothing is trained
 

@@ -47,8 +47,8 @@ class Pictures:
 
 def simulated_pictures(cases: int, size: int) -> Pictures:
     """Both views of simulated cases, squeezed to ``size`` x ``size``."""
-    from monai_lesion.data.phantom_images import simulate_case
-    from monai_lesion.runtimes.client import before, resize
+    from monai_lesion.phantoms.cases import simulate_case
+    from monai_lesion.pipeline.client import before, resize
 
     images, labels = [], []
     for case in range(cases):
@@ -71,8 +71,8 @@ def manifest_pictures(manifest: Path, dataset_dir: Path | None, split: str, size
     Raises:
         ManifestError: when the manifest breaks a rule, or the split is empty.
     """
-    from monai_lesion.data.manifests import load_manifest
-    from monai_lesion.transforms import preprocessing
+    from monai_lesion.datasets.manifests import load_manifest
+    from monai_lesion.pipeline.transforms import preprocessing
 
     loaded = load_manifest(manifest, dataset_dir, splits=(split,))
     read = preprocessing(("image", "label"), spatial_size=(size, size))

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from monai_lesion.benchmark.entries import Entry
 from monai_lesion.benchmark.pictures import Pictures
 from monai_lesion.benchmark.plots import need_matplotlib, plot_rows
-from monai_lesion.benchmark.runs import measure
+from monai_lesion.benchmark.settings import Way
 from monai_lesion.benchmark.tables import describe_machine, format_outcome, to_csv
-from monai_lesion.benchmark.ways import Way
+from monai_lesion.benchmark.timings import measure
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing_folder
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monai_lesion.benchmark.entries import Costs, Entry
-from monai_lesion.benchmark.ways import PLAIN, Way
+from monai_lesion.benchmark.settings import PLAIN, Way
 
 Ceiling = dict[str, float]
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from monai_lesion import __version__
-from monai_lesion.benchmark.fronts import format_front
+from monai_lesion._version import __version__
+from monai_lesion.benchmark.pareto import format_front
 from monai_lesion.benchmark.rows import Outcome, Row
-from monai_lesion.benchmark.runs import BURST
-from monai_lesion.benchmark.ways import AVX2
-from monai_lesion.runtimes.packages import versions
-from monai_lesion.runtimes.processors import processor
+from monai_lesion.benchmark.settings import AVX2
+from monai_lesion.benchmark.timings import BURST
+from monai_lesion.machine.packages import versions
+from monai_lesion.machine.processors import processor
 
 HEADER = (
     "network",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, lossy_compression, seal
 from monai_lesion.dicom.sources import SourceFrame, open_source, value_of
 from monai_lesion.errors import InputError
-from monai_lesion.measurements import Ends, Measurements
+from monai_lesion.images.dicom_headers import quiet
+from monai_lesion.measures.sizes import Ends, Measurements
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -83,7 +83,7 @@ def draw_result(
     """Contour, axes and a band of text below the picture."""
     from PIL import Image, ImageDraw, ImageFont
 
-    from monai_lesion.overlays import draw_overlay
+    from monai_lesion.images.overlays import draw_overlay
 
     drawn = Image.fromarray(draw_overlay(picture, pred=mask))
     draw = ImageDraw.Draw(drawn)

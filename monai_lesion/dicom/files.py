@@ -6,9 +6,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.images.dicom_headers import quiet
 
 if TYPE_CHECKING:
     from pydicom import Dataset

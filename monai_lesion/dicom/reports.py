@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, seal, stable_uid, stand_in, tracking
 from monai_lesion.dicom.sources import MULTI_FRAME_ULTRASOUND, SINGLE_FRAME_ULTRASOUND, SourceFrame, open_source
 from monai_lesion.errors import InputError
-from monai_lesion.measurements import Measurements, Quantity
+from monai_lesion.images.dicom_headers import quiet
+from monai_lesion.measures.sizes import Measurements, Quantity
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -48,7 +48,7 @@ def measurement_report(
 
     Args:
         source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
-        measurements: as :func:`monai_lesion.measurements.measure` gives them of the frame's mask.
+        measurements: as :func:`monai_lesion.measures.sizes.measure` gives them of the frame's mask.
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.
         segmentation: the SEG of the same mask, as :func:`monai_lesion.dicom.segmentation` makes it, to refer to; None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from monai_lesion.data.dicom_headers import quiet
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import Algorithm, creation, seal, stable_uid, stand_in, tracking
 from monai_lesion.dicom.sources import SourceFrame, open_source
 from monai_lesion.errors import InputError
+from monai_lesion.images.dicom_headers import quiet
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_lesion.data.dicom_files import SOP_CLASSES
-from monai_lesion.data.dicom_headers import read_header
 from monai_lesion.errors import ImageError, InputError
+from monai_lesion.images.dicom_files import SOP_CLASSES
+from monai_lesion.images.dicom_headers import read_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -120,7 +120,7 @@ def open_source(source: Dataset | str | Path, frame: int | None = None) -> Sourc
 
 def _read(file: Path) -> Dataset:
     """The header, as the readers of pictures read it."""
-    from monai_lesion.data.dicom_images import is_dicom
+    from monai_lesion.images.dicom_images import is_dicom
 
     if not file.is_file():
         raise ImageError(file, "must be an existing file", got="nothing there")

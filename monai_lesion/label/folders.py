@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from monai_lesion import __version__
+from monai_lesion._version import __version__
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.files import replacing_folder
 

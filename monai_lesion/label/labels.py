@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_lesion.data.images import image_size, read_mask
 from monai_lesion.errors import ImageError
+from monai_lesion.images.reading import image_size, read_mask
 
 
 def check_label(image: str | Path, label: str | Path, *, empty: bool = False) -> None:

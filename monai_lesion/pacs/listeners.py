@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.data.dicom_files import SOP_CLASSES
 from monai_lesion.errors import InputError
+from monai_lesion.images.dicom_files import SOP_CLASSES
 from monai_lesion.pacs.dimse import IMAGE_SYNTAXES, Peer, application, checked_title, send_results
 from monai_lesion.pacs.objects import Segmenter, failure, make_objects, why_not
 from monai_lesion.pacs.queues import Queue

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_lesion.data.dicom_files import SOP_CLASSES
-from monai_lesion.data.images import frame_count
 from monai_lesion.dicom.identity import MANUFACTURER
 from monai_lesion.dicom.sources import value_of
 from monai_lesion.errors import InputError
+from monai_lesion.images.dicom_files import SOP_CLASSES
+from monai_lesion.images.reading import frame_count
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from monai_lesion.results import Segmentation
+    from monai_lesion.segmentation.results import Segmentation
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 
 if TYPE_CHECKING:
-    from monai_lesion.results import Segmentation
+    from monai_lesion.segmentation.results import Segmentation
 
 logger = logging.getLogger(__name__)
 

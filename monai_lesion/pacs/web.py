@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from monai_lesion.data.dicom_files import SOP_CLASSES
 from monai_lesion.errors import InputError
+from monai_lesion.images.dicom_files import SOP_CLASSES
 from monai_lesion.pacs.archives import Archive, ArchiveClosedError, Instance
 from monai_lesion.pacs.objects import Segmenter, failure, is_own, make_objects, why_not
 

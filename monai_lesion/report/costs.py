@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from monai_lesion.machine.timing import median_milliseconds
 from monai_lesion.report.results import Result
-from monai_lesion.timing import median_milliseconds
 
 REPEATS = 5
 

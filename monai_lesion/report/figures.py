@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_lesion.data.readers import read_image, read_mask
-from monai_lesion.overlays import draw_overlay, pick_by_percentile
+from monai_lesion.images.overlays import draw_overlay, pick_by_percentile
+from monai_lesion.images.readers import read_image, read_mask
 from monai_lesion.report.results import Result, StudyResults, stack
 
 PERCENTILES = (5, 25, 50, 75, 95)

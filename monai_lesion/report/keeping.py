@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.files import replacing
-from monai_lesion.metrics import FAILURES, MEASURES
+from monai_lesion.measures.metrics import FAILURES, MEASURES
 from monai_lesion.report.results import Result, StudyResults
 from monai_lesion.study.records import write_record
 from monai_lesion.study.specifications import folder_name

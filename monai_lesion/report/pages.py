@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from monai_lesion import __version__
+from monai_lesion._version import __version__
 from monai_lesion.files import replacing
 from monai_lesion.report.budgets import budget, missing
 from monai_lesion.report.costs import Costs, network_costs

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
-from monai_lesion.metrics import FAILURES, MEASURES
+from monai_lesion.measures.metrics import FAILURES, MEASURES
 from monai_lesion.study.checks import STUDY
 from monai_lesion.study.jobs import read_log
 from monai_lesion.study.plans import read_choices

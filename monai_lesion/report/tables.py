@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monai_lesion.metrics import FAILURES
+from monai_lesion.measures.metrics import FAILURES
 from monai_lesion.report.budgets import precision
 from monai_lesion.report.costs import Costs
 from monai_lesion.report.paper import paper_results

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.packages import is_installed
+from monai_lesion.machine.processors import processor
+from monai_lesion.machine.timing import median_milliseconds
 from monai_lesion.runtimes.interfaces import Floats, Runtime
-from monai_lesion.runtimes.packages import is_installed
-from monai_lesion.runtimes.processors import processor
-from monai_lesion.timing import median_milliseconds
 
 if TYPE_CHECKING:
     from monai_lesion.runtimes.quantization import CalibrationImages
@@ -120,7 +120,7 @@ def _facts(
     threshold: float,
     calibration: CalibrationImages | None,
 ) -> dict[str, Any] | None:
-    from monai_lesion.runtimes.fingerprints import facts, is_ours
+    from monai_lesion.networks.identity import facts, is_ours
 
     if not is_ours(network):
         return None
@@ -129,8 +129,8 @@ def _facts(
 
 
 def _pictures(spatial_size: Sequence[int], calibration: CalibrationImages | None) -> list[Floats]:
-    from monai_lesion.data.phantom_images import simulate_case
-    from monai_lesion.runtimes.client import before
+    from monai_lesion.phantoms.cases import simulate_case
+    from monai_lesion.pipeline.client import before
 
     pictures = [before(view.pixels, spatial_size) for case in range(2) for view in simulate_case(0, case).views]
     return [*pictures, *(calibration.validation[:8] if calibration is not None else ())]

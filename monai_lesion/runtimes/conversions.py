@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.packages import load_package
 from monai_lesion.networks.blocks import Up
-from monai_lesion.runtimes.graphs import After, Before, EndToEnd
-from monai_lesion.runtimes.packages import load_package
+from monai_lesion.pipeline.graphs import After, Before, EndToEnd
 from monai_lesion.runtimes.reparameterize import reparameterize
 
 OPSET = 17

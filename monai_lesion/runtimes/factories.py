@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.packages import load_package
 from monai_lesion.runtimes.interfaces import PRECISIONS, Runtime
-from monai_lesion.runtimes.packages import load_package
 
 if TYPE_CHECKING:
     from monai_lesion.runtimes.quantization import CalibrationImages
@@ -65,7 +65,7 @@ def open_runtime(
         )
     if isinstance(runtime, Path) or runtime not in NAMES:
         if Path(runtime).is_dir():
-            from monai_lesion.runtimes.folders import open_exported
+            from monai_lesion.models.folders import open_exported
 
             return open_exported(runtime, network=network, precision=precision)
         rule = f"must be auto, {', '.join(NAMES)} or the folder of an exported model"
@@ -130,8 +130,8 @@ def model_bytes(
     if calibration is None:
         fix = "Give a calibration manifest, or the folder that monai-lesion export --int8 wrote as runtime"
         raise InputError("precision", "int8 needs calibration pictures", got="none", fix=fix)
+    from monai_lesion.networks.identity import facts, is_ours
     from monai_lesion.runtimes.caches import kept_folder
-    from monai_lesion.runtimes.fingerprints import facts, is_ours
     from monai_lesion.runtimes.quantization import METHOD, quantise
 
     def make() -> bytes:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.packages import load_package
 from monai_lesion.runtimes.interfaces import Floats, Runtime
-from monai_lesion.runtimes.packages import load_package
 
 QUIET = 3  # errors only
 

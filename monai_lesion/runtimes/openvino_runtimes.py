@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.packages import load_package
+from monai_lesion.machine.processors import supported
 from monai_lesion.runtimes.interfaces import PRECISIONS, Floats, Runtime
-from monai_lesion.runtimes.packages import load_package
-from monai_lesion.runtimes.processors import supported
 
 # What is not int8 in an int8 model runs in whatever OpenVINO finds fastest.
 HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}, "int8": {}}

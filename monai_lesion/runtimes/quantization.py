@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.packages import load_package
 from monai_lesion.runtimes.choices import agreement
 from monai_lesion.runtimes.interfaces import Runtime
 from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
 from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
-from monai_lesion.runtimes.packages import load_package
 
 MINIMUM = 16  # images of each split
 STATISTICS, VALIDATION, RANKING = 128, 96, 16  # at most so many images, evenly spaced; more hardly change the ranges
@@ -62,9 +62,9 @@ def calibration_images(
         InputError: when a split has fewer than 16 images.
         ManifestError: when the manifest breaks a rule.
     """
-    from monai_lesion.data.manifests import load_manifest
+    from monai_lesion.datasets.manifests import load_manifest
     from monai_lesion.files import hash_file
-    from monai_lesion.transforms import preprocessing
+    from monai_lesion.pipeline.transforms import preprocessing
 
     loaded = load_manifest(manifest, dataset_dir, splits=("training", "validation"))
     read = preprocessing(("image", "label"), spatial_size=spatial_size)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.processors import supported
 from monai_lesion.runtimes.interfaces import Floats, Runtime
-from monai_lesion.runtimes.processors import supported
 from monai_lesion.runtimes.reparameterize import reparameterize
 
 COMPILERS = ("c++", "g++", "clang++", "cl")

@@ -114,7 +114,7 @@ def check_data(study: Study, place: Place, progress: Any = iter) -> None:
         ManifestError: as ``load_manifest``, and when a split is missing.
         InputError: when the training split is too small for a network.
     """
-    from monai_lesion.data.manifests import SPLITS, load_manifest
+    from monai_lesion.datasets.manifests import SPLITS, load_manifest
 
     loaded = load_manifest(place.manifest, place.dataset_dir, splits=SPLITS, progress=progress)
     for split in SPLITS:

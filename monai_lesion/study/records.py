@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
-from monai_lesion.memory import peak_bytes
-from monai_lesion.runtimes.packages import versions as installed
-from monai_lesion.runtimes.processors import processor
+from monai_lesion.machine.memory import peak_bytes
+from monai_lesion.machine.packages import versions as installed
+from monai_lesion.machine.processors import processor
 
 if TYPE_CHECKING:
     import torch

@@ -70,7 +70,7 @@ def prepare(
     if manifest is None and known.manifest is not None:
         manifest, dataset_dir = known.manifest, dataset_dir or known.dataset_dir
     if manifest is None:
-        from monai_lesion.data.phantoms import default_phantoms
+        from monai_lesion.phantoms.files import default_phantoms
 
         manifest, dataset_dir = default_phantoms(), None
     elif not Path(manifest).is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_lesion.data.phantoms import write_phantoms
+from monai_lesion.phantoms.files import write_phantoms
 from tests.bundles import PLAIN_NETWORK
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_lesion.data.manifests import write_manifest
+from monai_lesion.datasets.manifests import write_manifest
 from tests.bundles import PLAIN_NETWORK
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"

@@ -17,12 +17,12 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_lesion import LesionSegmenter
-from monai_lesion.data.manifests import load_manifest
-from monai_lesion.data.phantoms import write_phantoms
-from monai_lesion.data.readers import read_image, read_mask
+from monai_lesion.datasets.manifests import load_manifest
 from monai_lesion.errors import CheckpointError, InputError, ManifestError, root_cause
-from monai_lesion.metrics import score_image
+from monai_lesion.images.readers import read_image, read_mask
+from monai_lesion.measures.metrics import score_image
 from monai_lesion.networks import LighterUNet
+from monai_lesion.phantoms.files import write_phantoms
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
 TRAIN, EVALUATE, INFERENCE = (BUNDLE / "configs" / f"{name}.json" for name in ("train", "evaluate", "inference"))

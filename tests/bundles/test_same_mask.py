@@ -14,8 +14,8 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from monai_lesion import LesionSegmenter
-from monai_lesion.data.manifests import load_manifest, write_manifest
-from monai_lesion.data.readers import read_mask
+from monai_lesion.datasets.manifests import load_manifest, write_manifest
+from monai_lesion.images.readers import read_mask
 from monai_lesion.networks import LighterUNet
 from monai_lesion.networks.checkpoints import load_weights
 

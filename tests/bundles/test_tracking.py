@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_lesion.data.phantoms import write_phantoms
 from monai_lesion.errors import InputError
-from monai_lesion.handlers import untracked
+from monai_lesion.phantoms.files import write_phantoms
+from monai_lesion.training import untracked
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "lighter_unet" / "configs"
 TRAIN, EVALUATE, INFERENCE = (str(CONFIGS / f"{name}.json") for name in ("train", "evaluate", "inference"))
@@ -135,7 +135,7 @@ def test_tensorboard_shows_losses_learning_rate_and_four_overlays(run):
 
 
 def test_without_mlflow_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setattr("monai_lesion.handlers.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("monai_lesion.training.tracking.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"--tracking mlflow: needs the package mlflow.*monai-lesion\[tracking\]"):
         untracked()
 
@@ -152,7 +152,7 @@ def test_overlays_are_drawn_of_the_first_images_only(tmp_path):
     pytest.importorskip("tensorboard")
     from ignite.engine import Engine
 
-    from monai_lesion.handlers import TensorBoard
+    from monai_lesion.training import TensorBoard
 
     item = {"image": torch.zeros(3, 8, 8), "label": torch.zeros(1, 8, 8), "mask": torch.zeros(1, 8, 8)}
     item["label"][0, 2:6, 2:6] = 1

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import monai_lesion
-from monai_lesion.data.phantoms import write_phantoms
 from monai_lesion.networks import LighterUNet
-from monai_lesion.packaging import package_bundle
+from monai_lesion.phantoms.files import write_phantoms
+from monai_lesion.training.packaging import package_bundle
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundles" / "lighter_unet"

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_lesion.data.phantom_dicom import write_dicom
+from monai_lesion.phantoms.dicom import write_dicom
 
 SHAPE = (45, 61)  # odd, so that bit packing and padding show
 SPACING = (0.2, 0.1)

@@ -9,8 +9,8 @@ import pytest
 from monai_lesion.dicom import Algorithm, secondary_capture, write
 from monai_lesion.dicom.captures import AXIS, _lines
 from monai_lesion.errors import InputError
-from monai_lesion.measurements import measure
-from monai_lesion.overlays import PREDICTION
+from monai_lesion.images.overlays import PREDICTION
+from monai_lesion.measures.sizes import measure
 from tests.dicom import (
     CINE,
     PICTURE,

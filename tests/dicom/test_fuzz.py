@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from monai_lesion.errors import InputError
-from monai_lesion.results import FORMATS
-from tests.data.test_dicom_fuzz import damage
+from monai_lesion.segmentation.results import FORMATS
 from tests.dicom import make_source
+from tests.images.test_dicom_fuzz import damage
 from tests.pacs import bright_segmenter
 
 pytest.importorskip("highdicom", reason="the writers need highdicom")

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from monai_lesion.dicom import Algorithm, measurement_report, secondary_capture, segmentation
 from monai_lesion.dicom.identity import IDENTITY, identity
 from monai_lesion.errors import InputError
-from monai_lesion.measurements import measure
+from monai_lesion.measures.sizes import measure
 from tests.dicom import CINE, PICTURE, PLANTED, SPACING, WEIGHTS, ellipse_mask, encoded, make_source
 
 pytest.importorskip("highdicom", reason="the writers need highdicom")

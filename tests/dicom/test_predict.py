@@ -11,11 +11,11 @@ import pytest
 from pydicom import Dataset
 from typer.testing import CliRunner
 
-from monai_lesion import cli
-from monai_lesion.data.readers import read_image, read_mask
+from monai_lesion.commands import app as cli
 from monai_lesion.dicom import Algorithm
 from monai_lesion.errors import InputError
-from monai_lesion.results import Segmentation
+from monai_lesion.images.readers import read_image, read_mask
+from monai_lesion.segmentation.results import Segmentation
 from tests.dicom import SHAPE, SPACING, WEIGHTS, ellipse_mask, make_source
 from tests.pacs import SMALL, finds_everything
 

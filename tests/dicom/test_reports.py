@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 
 from monai_lesion.dicom import Algorithm, measurement_report, segmentation, write
 from monai_lesion.errors import InputError
-from monai_lesion.measurements import measure
+from monai_lesion.measures.sizes import measure
 from tests.dicom import (
     CINE,
     RETIRED,

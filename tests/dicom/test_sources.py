@@ -6,13 +6,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_lesion.data.readers import read_image
 from monai_lesion.dicom import Algorithm, segmentation
 from monai_lesion.dicom.files import require_highdicom, write
 from monai_lesion.dicom.sources import open_source
 from monai_lesion.errors import ImageError, InputError
-from tests.data.test_dicom_files import deflated
+from monai_lesion.images.readers import read_image
 from tests.dicom import CINE, SHAPE, WEIGHTS, encoded, make_source
+from tests.images.test_dicom_files import deflated
 
 ALGORITHM = Algorithm("net", "0.1.0", WEIGHTS)
 

@@ -35,5 +35,5 @@ images=(SimpleITK pynrrd pydicom-seg pynetdicom dicomweb-client shapely scikit-l
 imported=(setuptools google-auth girder-client) # at start, whatever the settings
 pip -c "$constraints" "${server[@]}" "${images[@]}" "${imported[@]}" -e "$repository"
 
-"$python" -W ignore -c 'import monailabel.app, monai_lesion.transforms, monai_lesion.networks'
+"$python" -W ignore -c 'import monailabel.app, monai_lesion.pipeline.transforms, monai_lesion.networks'
 touch "$environment/.ready"

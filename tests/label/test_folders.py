@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from monai_lesion.cli import app as program
+from monai_lesion.commands.app import app as program
 from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.label.folders import served_bundles, start_command, write_label_app
 from monai_lesion.networks import LighterUNet
@@ -123,6 +123,6 @@ def test_command_line_shows_a_command_that_a_shell_reads_back(tmp_path: Path) ->
 
 
 def test_nothing_but_the_server_itself_needs_monai_label() -> None:
-    code = "import sys, monai_lesion.label.folders, monai_lesion.label.labels, monai_lesion.label.commands; "
+    code = "import sys, monai_lesion.label.folders, monai_lesion.label.labels, monai_lesion.commands.label; "
     code += "sys.exit('monailabel' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

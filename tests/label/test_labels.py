@@ -10,7 +10,7 @@ from PIL import Image
 
 from monai_lesion.errors import ImageError
 from monai_lesion.label.labels import check_label
-from tests.data import colours, lesion
+from tests.images import colours, lesion
 
 
 def save(path: Path, array: np.ndarray) -> Path:

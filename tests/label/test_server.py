@@ -20,7 +20,7 @@ from pydicom.uid import generate_uid
 from monai_lesion import LesionSegmenter
 from monai_lesion.label.folders import write_label_app
 from monai_lesion.networks import LighterUNet
-from tests.data import write_dicom
+from tests.images import write_dicom
 from tests.label.servers import REPOSITORY, Server, command, environment, free_port, running_server, surroundings
 from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc, running_orthanc
 from tests.shared_data import SHARED
@@ -195,7 +195,7 @@ def test_answers_without_any_parameter_are_lossless(server: Server, library: Les
 def test_volumes_that_viewers_ask_for_hold_the_same_mask(
     kind: str, ending: str, server: Server, library: LesionSegmenter, tmp_path: Path
 ) -> None:
-    from monai_lesion.data.readers import read_mask
+    from monai_lesion.images.readers import read_mask
 
     file = save(tmp_path / "picture", kind)
     answer = server.infer(file=file, result_extension=ending, result_dtype="uint16")

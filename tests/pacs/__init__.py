@@ -15,7 +15,7 @@ import torch
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.networks import LighterUNet
-from monai_lesion.transforms import postprocessing, preprocessing
+from monai_lesion.pipeline.transforms import postprocessing, preprocessing
 from tests.dicom import SHAPE, ellipse_mask, make_source
 
 SMALL = ("--set", "network_def#group_size=1", "--set", "spatial_size=[32,32]", "--device", "cpu")

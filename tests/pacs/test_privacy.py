@@ -134,7 +134,7 @@ def weights(tmp_path_factory):
 
 
 def start(command, *arguments, weights):
-    line = [sys.executable, "-m", "monai_lesion.cli", command, *arguments, "--weights", weights, *SMALL]
+    line = [sys.executable, "-m", "monai_lesion.commands.app", command, *arguments, "--weights", weights, *SMALL]
     variables = {"MONAI_LESION_PACS_USER": USER, "MONAI_LESION_PACS_PASSWORD": PASSWORD, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     return subprocess.Popen(list(map(str, line)), stdout=pipe, stderr=pipe, text=True, env={**os.environ, **variables})

@@ -12,12 +12,12 @@ import nibabel
 import numpy as np
 import pytest
 
-from monai_lesion.data.calibration import Calibration
-from monai_lesion.data.images import UltrasoundImage
-from monai_lesion.data.regions import Region
 from monai_lesion.errors import InputError
+from monai_lesion.images.calibration import Calibration
+from monai_lesion.images.reading import UltrasoundImage
+from monai_lesion.images.regions import Region
 from monai_lesion.pacs.radiomics import export_radiomics
-from monai_lesion.results import Segmentation
+from monai_lesion.segmentation.results import Segmentation
 
 PYRADIOMICS = os.environ.get("MONAI_LESION_PYRADIOMICS") or shutil.which("pyradiomics")
 PARAMETERS = "featureClass: {shape2D: , firstorder: }\nsetting: {force2D: true}\n"

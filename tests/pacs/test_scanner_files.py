@@ -11,10 +11,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from monai_lesion.data.phantom_dicom import write_dicom
-from monai_lesion.data.phantom_images import simulate_case
+from monai_lesion.commands import pacs as commands
 from monai_lesion.errors import InputError
-from monai_lesion.pacs import commands
+from monai_lesion.phantoms.cases import simulate_case
+from monai_lesion.phantoms.dicom import write_dicom
 from tests.dicom import needs_dciodvfy, verdict
 from tests.pacs import bright_segmenter
 from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc

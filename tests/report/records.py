@@ -8,7 +8,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from monai_lesion.metrics import score_image
+from monai_lesion.measures.metrics import score_image
 from monai_lesion.study.records import write_record
 from monai_lesion.study.specifications import folder_name, parse_study
 

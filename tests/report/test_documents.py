@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from monai_lesion.calipers.comparisons import write_comparison
-from monai_lesion.cli import app
+from monai_lesion.commands.app import app
 from monai_lesion.errors import InputError
 from monai_lesion.report.budgets import _seeds
 from monai_lesion.report.documents import BEGIN, END, document, training_table, write_document
 from monai_lesion.report.keeping import keep_records
 from monai_lesion.report.results import load_results
+from monai_lesion.study.calipers import write_comparison
 from tests.report.records import change, make_study
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import torch
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.networks import LighterUNet
-from monai_lesion.transforms import postprocessing, preprocessing
+from monai_lesion.pipeline.transforms import postprocessing, preprocessing
 
 SIZE = (32, 64)  # powers of two, as the bundle's 256: then every place in the resize is exact
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from monai_lesion import timing
 from monai_lesion.errors import InputError
+from monai_lesion.machine import timing
 from monai_lesion.runtimes import caches, choices
 from monai_lesion.runtimes.choices import choose
 from monai_lesion.runtimes.interfaces import Runtime

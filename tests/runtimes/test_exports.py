@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lesion.data.readers import read_mask
 from monai_lesion.errors import InputError
-from monai_lesion.recipes import recipe_of
-from monai_lesion.runtimes import client, conversions, parity
-from monai_lesion.runtimes.exports import export_model
+from monai_lesion.images.readers import read_mask
+from monai_lesion.pipeline import client
+from monai_lesion.pipeline.recipes import recipe_of
+from monai_lesion.pipeline.transforms import postprocessing, preprocessing
+from monai_lesion.runtimes import conversions
 from monai_lesion.runtimes.factories import open_runtime
-from monai_lesion.runtimes.parity import Parity, Picture, Pictures, of_manifest, simulated
 from monai_lesion.runtimes.quantization import MINIMUM, CalibrationImages, calibration_images
-from monai_lesion.transforms import postprocessing, preprocessing
+from monai_lesion.segmentation import parity
+from monai_lesion.segmentation.exports import export_model
+from monai_lesion.segmentation.parity import Parity, Picture, Pictures, of_manifest, simulated
 from tests.runtimes.conftest import SIZE, make_segmenter
 
 FORMATS = ("torchscript", "onnx", "openvino")
@@ -146,7 +148,9 @@ def test_other_transforms_than_the_recipes_are_refused(network):
     assert recipe_of(before, postprocessing(before, threshold=0.3, drop_channel=True)).threshold == 0.3
     with pytest.raises(InputError, match=r"export: resizes the probability before the threshold, got another order"):
         recipe_of(before, postprocessing(before, order="threshold_first"))
-    with pytest.raises(InputError, match=r"export: knows the steps of monai_lesion.transforms only, got RandomOrder"):
+    with pytest.raises(
+        InputError, match=r"export: knows the steps of monai_lesion.pipeline.transforms only, got RandomOrder"
+    ):
         recipe_of(preprocessing(augment=True, spatial_size=SIZE), postprocessing(before))
 
 

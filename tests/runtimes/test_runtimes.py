@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from monai_lesion.errors import InputError
-from monai_lesion.runtimes import packages, processors, quantization
+from monai_lesion.machine import packages, processors
+from monai_lesion.machine.processors import Processor
+from monai_lesion.runtimes import quantization
 from monai_lesion.runtimes.factories import model_bytes, open_runtime
-from monai_lesion.runtimes.processors import Processor
 from tests.runtimes.conftest import SIZE, make_segmenter
 
 HERE = Path(__file__).parent
@@ -184,7 +185,7 @@ def test_openvino_alone_would_report_its_use():
 def test_reporting_that_is_loaded_already_is_put_to_sleep():
     pytest.importorskip("openvino_telemetry.utils.sender")
     code = (
-        "import openvino_telemetry.utils.sender as s; from monai_lesion.runtimes.packages import load_package; "
+        "import openvino_telemetry.utils.sender as s; from monai_lesion.machine.packages import load_package; "
         "load_package('onnxruntime'); print(s.TelemetrySender().send(None, None))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -193,7 +194,7 @@ def test_reporting_that_is_loaded_already_is_put_to_sleep():
 
 def test_onnx_and_openvino_models_need_neither_pytorch_nor_monai():
     code = (
-        "import sys, monai_lesion.runtimes.folders, monai_lesion.runtimes.onnx_runtimes, "
+        "import sys, monai_lesion.models.folders, monai_lesion.runtimes.onnx_runtimes, "
         "monai_lesion.runtimes.openvino_runtimes; print([name for name in ('torch', 'monai') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

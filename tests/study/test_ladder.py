@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_lesion.data.phantoms import write_phantoms
+from monai_lesion.phantoms.files import write_phantoms
 from monai_lesion.report.paper import LADDER
 from monai_lesion.report.results import load_results
 from monai_lesion.report.tables import results_table

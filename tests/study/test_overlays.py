@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
+from monai_lesion.models.presets import preset_names
 from monai_lesion.networks.complexity import NETWORKS
-from monai_lesion.presets import preset_names
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
 OVERLAYS = {path.stem: path for path in sorted((BUNDLE / "overlays").glob("*.json"))}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_lesion.data.phantoms import write_phantoms
+from monai_lesion.phantoms.files import write_phantoms
 from monai_lesion.study.records import read_record
 from tests.study.foreground import start
 
@@ -60,7 +60,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(tmp_path, mark):
     study = {"name": "small", "networks": ["Lighter U-net @1"], "weight_decays": [0], "seeds": [0, 1]}
     (tmp_path / "study.json").write_text(json.dumps({**study, "overrides": overrides}))
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "monai_lesion.cli", "study", "run", str(tmp_path / "study.json")]
+    command = [sys.executable, "-m", "monai_lesion.commands.app", "study", "run", str(tmp_path / "study.json")]
     command += ["--manifest", str(manifest), "--output", str(output), "--engine", "ray", "--workers", "2"]
     process = start(command, session=True, **{MARK: mark})
     until = time.monotonic() + 300

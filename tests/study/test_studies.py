@@ -13,8 +13,8 @@ import monai
 import pytest
 import torch
 
-from monai_lesion.data.phantoms import write_phantoms
 from monai_lesion.errors import InputError
+from monai_lesion.phantoms.files import write_phantoms
 from monai_lesion.report.pages import markdown_tables
 from monai_lesion.study.engines import RayEngine, SequentialEngine, check_address
 from monai_lesion.study.jobs import TRAIN, run_job
@@ -140,7 +140,16 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(manifest, study_file, 
     networks = ["Lighter U-net @1"]
     file = study_file(networks=networks, weight_decays=[0], seeds=[0], overrides={**FAST, "max_epochs": 40})
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "monai_lesion.cli", "study", "run", str(file), "--manifest", str(manifest)]
+    command = [
+        sys.executable,
+        "-m",
+        "monai_lesion.commands.app",
+        "study",
+        "run",
+        str(file),
+        "--manifest",
+        str(manifest),
+    ]
     command += ["--output", str(output), "--cpus-per-trial", "1"]
     process = start(command)
     log = output / "trials" / "lighter-u-net-1" / "wd0-seed0" / "models" / "metrics.csv"

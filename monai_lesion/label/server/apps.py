@@ -17,7 +17,7 @@ from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.others.generic import strtobool
 
-from monai_lesion import __version__
+from monai_lesion._version import __version__
 from monai_lesion.errors import InputError
 from monai_lesion.label.folders import served_bundles
 from monai_lesion.label.server.answers import refusals

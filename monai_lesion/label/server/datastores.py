@@ -11,8 +11,8 @@ from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException
 
-from monai_lesion.data.images import frame_count, image_size
 from monai_lesion.errors import ImageError
+from monai_lesion.images.reading import frame_count, image_size
 from monai_lesion.label.labels import check_label
 from monai_lesion.label.server.answers import refusals
 

@@ -15,8 +15,8 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.tasks.infer.bundle import BundleInferTask
 from monailabel.tasks.train.bundle import BundleTrainTask
 
-from monai_lesion.data.volumes import is_volume
 from monai_lesion.errors import ImageError, InputError
+from monai_lesion.images.volumes import is_volume
 from monai_lesion.label.labels import check_label
 from monai_lesion.label.server.answers import refusals
 from monai_lesion.label.uncertainty import dropout_maps

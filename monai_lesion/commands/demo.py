@@ -1,0 +1,141 @@
+"""The main job on simulated cases, by the commands that a user would type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.errors import InputError
+
+# Small enough for minutes on two cores: half the paper's resolution, four channels a group, ten times its step.
+NETWORK = ("--network_def#group_size", "4", "--spatial_size", "[128,128]")
+TRAINING = ("--learning_rate", "0.001")
+
+
+def run_demo(
+    output: str | Path,
+    *,
+    cases: int = 48,
+    epochs: int = 20,
+    seed: int = 0,
+    bundle: str | Path = "bundles/lighter_unet",
+    say: Callable[[str], Any] = print,
+) -> str:
+    """Simulate, train, evaluate, and segment the test cases from PNG and from DICOM.
+
+    What an interrupted demo has done is not done again.
+
+    Args:
+        output: folder of everything that it makes.
+        cases: simulated cases, two views each.
+        epochs: of the training.
+        seed: of cases and training.
+        bundle: folder of the bundle.
+        say: takes each line of the account.
+
+    Returns:
+        Where things are, and what to do with one's own data.
+
+    Raises:
+        InputError: when the bundle is not there, or a step fails.
+    """
+    from monai_lesion.measures.metrics import format_table
+    from monai_lesion.phantoms.files import write_phantoms
+
+    root, configs, start = Path(output), Path(bundle) / "configs", time.monotonic()
+    if not (configs / "train.json").is_file():
+        fix = "Run the demo in the project's folder"
+        raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix=fix)
+    data, models, results = root / "data", root / "models", root / "evaluation"
+    manifest = data / "phantoms.json"
+    say(f"1/4  {cases} simulated cases, two views each, as PNG and DICOM")
+    if not manifest.is_file():
+        write_phantoms(data, cases=cases, seed=seed, formats=("png", "dicom"))
+    description = json.loads(manifest.read_text(encoding="utf-8"))["description"]
+    if not (description.startswith(f"{cases} ") and description.endswith(f"seed {seed}")):
+        raise InputError(data, f"must hold {cases} cases of seed {seed}", got=description, fix="Use another --output")
+    test = [str(data / entry["image"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))["test"]]
+    say("     and what the network that comes with the project, trained on patients, finds in the test cases")
+    predict = ["predict", *test, "--bundle", "pocket", "--output", str(root / "pocket"), "--formats", "png,overlay"]
+    _run("predict", ["-m", "monai_lesion.commands.app", *predict], f"monai-lesion {_short(predict, test)}", say)
+    common = ["--manifest", str(manifest), "--ckpt_dir", str(models), *NETWORK]
+
+    say(f"2/4  training a small Lighter U-net for {epochs} epochs")
+    training = ["--output_dir", str(root / "logs"), "--max_epochs", str(epochs), "--seed", str(seed), *TRAINING]
+    _bundle("training", [configs / "train.json"], [*common, *training, "--resume", "true"], say)
+
+    say("3/4  evaluating it on the test cases, at their original size")
+    _bundle(
+        "evaluating", [configs / "train.json", configs / "evaluate.json"], [*common, "--output_dir", str(results)], say
+    )
+
+    say("4/4  segmenting the test cases from PNG and from DICOM")
+    agree, total = _predict(root, bundle, models / "model.pt", json.loads(manifest.read_text(encoding="utf-8")))
+    say(f"     {agree} of {total} masks are the same from PNG and from DICOM\n")
+
+    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+    say(format_table(summary, unit="px"))
+    minutes = (time.monotonic() - start) / 60
+    return f"""
+Done in {minutes:.1f} minutes. These pictures are simulated: the figures say that the chain works, not how well it
+does on patients.
+
+  {results / "overlays" / "sheet.png"}   test cases from worst to best, reference red, prediction green
+  {results / "per_image.csv"}        Dice and both HD95 of each image; per_case.csv, summary.json
+  {root / "pocket"}                  what the network that comes with the project finds, by no training of yours
+  {root / "png"}, {root / "dicom"}        masks, overlays and measurements (JSON) of the test cases
+  {models / "model.pt"}              the network
+
+With your own data, images and masks named alike in two folders:
+
+  monai-lesion manifest create DATA --images 'images/{{case}}_{{view}}.png' --labels 'masks/{{case}}_{{view}}.png' \\
+      --output DATA/manifest.json
+  python -m monai.bundle run training --config_file {configs / "train.json"} --manifest DATA/manifest.json
+
+Research use only; not a medical device."""
+
+
+def _bundle(run_id: str, configs: Sequence[Path], options: Sequence[str], say: Callable[[str], Any]) -> None:
+    """Run the bundle as a user does, and show the command."""
+    files = str(configs[0]) if len(configs) == 1 else "[" + ",".join(f"'{config}'" for config in configs) + "]"
+    command = ["-m", "monai.bundle", "run", run_id, "--config_file", files, *options]
+    _run(run_id, command, f"python {shlex.join(command)}", say)
+
+
+def _run(name: str, command: Sequence[str], shown: str, say: Callable[[str], Any]) -> None:
+    say(f"     $ {shown}")
+    done = subprocess.run([sys.executable, *command], check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    if done.returncode:
+        raise InputError(f"the step {name!r}", "must succeed", got=f"exit {done.returncode}; its reason is above")
+
+
+def _short(command: Sequence[str], files: Sequence[str]) -> str:
+    """A command with the first of its files and an ellipsis."""
+    first = command.index(files[0])
+    return shlex.join([*command[: first + 1], "...", *command[first + len(files) :]])
+
+
+def _predict(root: Path, bundle: str | Path, weights: Path, manifest: dict[str, Any]) -> tuple[int, int]:
+    """Segment both forms of each test image; give how many masks agree, of how many."""
+    import numpy as np
+
+    from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
+
+    overrides = {"network_def#group_size": 4, "spatial_size": [128, 128]}
+    segmenter = LesionSegmenter.from_bundle(bundle, weights=weights, overrides=overrides)
+    agree = 0
+    for entry in manifest["test"]:
+        masks = []
+        for kind, ending in (("png", ".png"), ("dicom", ".dcm")):
+            result = segmenter((root / "data" / entry["image"]).with_suffix(ending))
+            result.save(root / kind, ["png", "overlay", "json"])
+            masks.append(result.mask)
+        agree += bool(np.array_equal(*masks))
+    return agree, len(manifest["test"])

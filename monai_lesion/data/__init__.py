@@ -1,1 +1,0 @@
-"""Reading ultrasound images and masks, listing them in manifests, simulating them."""

@@ -1,0 +1,1 @@
+"""Manifests: made, split, checked, listed."""

@@ -1,0 +1,47 @@
+"""The data set of a training that names none: the simulated cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.datasets.manifests import Manifest, load_manifest
+from monai_lesion.errors import ManifestError
+
+
+def open_data(
+    manifest: str | Path | None = None,
+    dataset_dir: str | Path | None = None,
+    *,
+    splits: Sequence[str] = ("training", "validation"),
+    labels: bool = True,
+) -> Manifest:
+    """Load and check a manifest; without one, the simulated cases, made on first use in the cache folder.
+
+    Args:
+        manifest: path of the manifest; None for the simulated cases.
+        dataset_dir: folder that the manifest's paths start from; None for the manifest's own folder.
+        splits: the splits that will be used, hence checked.
+        labels: whether labels will be used, hence checked.
+
+    Raises:
+        ManifestError: when a rule of the manifest is broken.
+    """
+    if manifest is None:
+        from monai_lesion.phantoms.files import default_phantoms
+
+        manifest, dataset_dir = default_phantoms(), None
+    data = load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=checking)
+    cines = [entry["image"] for split in splits for entry in data.splits.get(split, ()) if entry.get("frame")]
+    if cines:
+        rule, fix = "the bundle reads the first frame of a cine only", "Export the other frames as images of their own"
+        raise ManifestError(data.path, rule, got=f"{len(cines)} entries of later frames, first {cines[0]}", fix=fix)
+    return data
+
+
+def checking(items: Iterable[Any]) -> Iterable[Any]:
+    """A bar with the time left, for lists that take long to check."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc="checking", unit="image", delay=5)  # type: ignore[no-any-return]

@@ -1,0 +1,292 @@
+"""Manifests: data lists of two-view cases, checked before anything is trained.
+
+A manifest is JSON that MONAI's Decathlon loader reads too: ``name``, ``description``, ``licence``, ``reference``,
+``labels`` and the lists ``training``, ``validation`` and ``test`` with one entry per image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.errors import ImageError, ManifestError
+from monai_lesion.files import replacing
+from monai_lesion.images.reading import image_size, read_mask
+
+SPLITS = ("training", "validation", "test")
+REQUIRED = ("case_id", "view", "image", "label")
+SHOWN = 10  # entries an error lists
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data list and the folder that its paths start from; :func:`load_manifest` makes checked ones."""
+
+    name: str
+    path: Path
+    dataset_dir: Path
+    splits: Mapping[str, Sequence[Entry]]
+    description: str = ""
+    licence: str = ""
+    reference: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def entries(self, split: str, *, shared: bool = False) -> list[Entry]:
+        """The entries of a split, ``image`` and ``label`` as absolute paths and ``patient_id`` filled in.
+
+        Args:
+            split: ``"training"``, ``"validation"`` or ``"test"``.
+            shared: leave out what not every entry of the split has, for a loader puts all of it into batches.
+
+        Raises:
+            ManifestError: when there is no such split, or it is empty.
+        """
+        if not self.splits.get(split):
+            found = ", ".join(f"{name} ({len(items)})" for name, items in self.splits.items() if items) or "none"
+            raise ManifestError(self.path, f'the split "{split}" must hold images', got=f"the splits {found}")
+        entries = [
+            {
+                "patient_id": entry["case_id"],
+                **entry,
+                **{key: str(self.dataset_dir / entry[key]) for key in _paths(entry)},
+            }
+            for entry in self.splits[split]
+        ]
+        if shared:
+            common = set.intersection(*map(set, entries))
+            return [{key: value for key, value in entry.items() if key in common} for entry in entries]
+        return entries
+
+
+def _paths(entry: Entry) -> list[str]:
+    return [key for key in ("image", "label") if key in entry]
+
+
+def load_manifest(
+    path: str | Path,
+    dataset_dir: str | Path | None = None,
+    *,
+    splits: Sequence[str] = ("training", "validation"),
+    labels: bool = True,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> Manifest:
+    """Load a manifest and check it.
+
+    Schema, separation of cases and patients, and that no image is listed twice, are checked over the whole manifest;
+    files only in the splits in use, so that a manifest whose test files are kept elsewhere still trains. Of images
+    the header is read, of labels every pixel.
+
+    Args:
+        path: the JSON file.
+        dataset_dir: folder that its paths start from; None for the manifest's own folder.
+        splits: the splits in use.
+        labels: whether labels are used, hence checked.
+        progress: wraps the list of entries whose files are opened, for a progress bar.
+
+    Raises:
+        ManifestError: naming the rule and the first ten entries that break it.
+    """
+    file = Path(path)
+    content = _parse(file)
+    root = Path(dataset_dir) if dataset_dir is not None else file.parent
+    if not root.is_dir():
+        raise ManifestError(root, "must be the folder of the data", got="no folder", fix="Name it with --dataset_dir")
+    lists = {split: content[split] for split in SPLITS if split in content}
+    _check_schema(file, lists)
+    _check_separation(file, lists)
+    _check_once(file, lists)
+    used = [(split, entry) for split in splits for entry in lists.get(split, [])]
+    _check_files(file, root, used, labels=labels)
+    others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
+    _check_bytes(
+        file, root, [*used, *(pair for pair in others if os.path.isfile(os.path.join(root, pair[1]["image"])))]
+    )
+    if labels:
+        _check_labels(file, root, progress(used))
+    texts = {key: str(content.get(key, "")) for key in ("description", "licence", "reference")}
+    name = str(content.get("name", file.stem))
+    return Manifest(name, file, root.absolute(), lists, labels=content.get("labels", {}), **texts)
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ManifestError(file, "the manifest must exist", got="no file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(file, "must be a readable JSON file", got=str(error)) from error
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise ManifestError(file, "must be valid JSON", got=where) from error
+    if not isinstance(content, dict) or not any(split in content for split in SPLITS):
+        kind = f"the keys {', '.join(content) or 'none'}" if isinstance(content, dict) else type(content).__name__
+        raise ManifestError(file, f"must be a JSON object with one of the lists {', '.join(SPLITS)}", got=kind)
+    return content
+
+
+def _refuse(file: Path, rule: str, faults: Sequence[str], fix: str = "") -> None:
+    """Raise when there are faults: the first ten, and how many more."""
+    if faults:
+        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN]) + more
+        raise ManifestError(file, rule, got=f"{len(faults)} at fault:{listed}\n{fix}".rstrip())
+
+
+def _check_schema(file: Path, lists: Mapping[str, Any]) -> None:
+    faults = []
+    for split, entries in lists.items():
+        if not isinstance(entries, list):
+            raise ManifestError(file, f'"{split}" must be a list of entries', got=type(entries).__name__)
+        for number, entry in enumerate(entries):
+            where = f"{split}[{number}]"
+            if not isinstance(entry, dict):
+                faults.append(f"{where}: {type(entry).__name__} in place of an object")
+                continue
+            faults += [f"{where}: {fault}" for fault in _entry_faults(entry)]
+    rule = f"each entry must have {', '.join(REQUIRED)} as text, the paths relative to the data folder and with /"
+    _refuse(file, rule, faults, "Correct the entries; `monai-lesion manifest create` writes valid ones.")
+
+
+def _entry_faults(entry: Entry) -> Iterator[str]:
+    for key in (*REQUIRED, "patient_id") if "patient_id" in entry else REQUIRED:
+        value = entry.get(key)
+        if not isinstance(value, str) or not value:
+            yield f"{key} is {json.dumps(value)}, not text"
+        elif key in ("image", "label") and _leaves_folder(value):
+            yield f"{key} {value} is not a path inside the data folder"
+    if not isinstance(entry.get("empty", False), bool):
+        yield f"empty is {json.dumps(entry['empty'])}, neither true nor false"
+    frame = entry.get("frame")
+    if frame is not None and (type(frame) is not int or frame < 0):
+        yield f"frame is {json.dumps(frame)}, not an index from 0"
+    spacing = entry.get("spacing")
+    if spacing is not None and not (
+        isinstance(spacing, list)
+        and len(spacing) == 2
+        and all(type(step) in (int, float) and step > 0 for step in spacing)
+    ):
+        yield f"spacing is {json.dumps(spacing)}, not the two steps of rows and columns in mm"
+
+
+def _leaves_folder(path: str) -> bool:
+    """Whether a path is absolute, climbs, or is written the way of Windows, which other systems cannot read."""
+    return path.startswith("/") or path[1:2] == ":" or "\\" in path or ".." in path.split("/")
+
+
+def _check_once(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
+    """An image counts once; one file may be several images by ``frame`` or ``region``."""
+    seen: dict[tuple[str, str, str], str] = {}
+    faults = []
+    for split, entries in lists.items():
+        for number, entry in enumerate(entries):
+            where = f"{split}[{number}]"
+            image = posixpath.normpath(entry["image"]), str(entry.get("frame")), str(entry.get("region"))
+            first = seen.setdefault(image, where)
+            if first != where:
+                faults.append(f"{where}: {entry['image']} is {first} already")
+    _refuse(file, "no image may be listed twice", faults, "Keep one entry of each image.")
+
+
+def _check_separation(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
+    for column in ("case_id", "patient_id"):
+        seen: dict[str, set[str]] = defaultdict(set)
+        for split, entries in lists.items():
+            for entry in entries:
+                seen[str(entry.get(column, entry["case_id"]))].add(split)
+        faults = [f"{column} {value}: {', '.join(sorted(found))}" for value, found in seen.items() if len(found) > 1]
+        rule = f"no {column.removesuffix('_id')} may be in two splits"
+        _refuse(file, rule, faults, "Keep all images of a patient in one split; `monai-lesion manifest create` does.")
+
+
+def _check_files(file: Path, root: Path, used: Sequence[tuple[str, Entry]], *, labels: bool) -> None:
+    absent, outside = [], []
+    inside = os.path.join(os.path.realpath(root), "")
+    real_folder = lru_cache(maxsize=1024)(os.path.realpath)
+    for split, entry in used:
+        for key in ("image", "label") if labels else ("image",):
+            path = os.path.join(root, entry[key])
+            folder, name = os.path.split(path)
+            if not os.path.isfile(path):
+                absent.append(f"{split}, case {entry['case_id']}: {path}")
+                continue
+            real = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), name)
+            if not real.startswith(inside):
+                outside.append(f"{split}, case {entry['case_id']}: {path} -> {real}")
+    _refuse(file, "each file must be present", absent, "Name the folder of the data with --dataset_dir.")
+    _refuse(file, "each file must be inside the data folder", outside, "Copy the files in place of linking them.")
+
+
+def _check_bytes(file: Path, root: Path, used: Sequence[tuple[str, Entry]]) -> None:
+    """The same image in two splits: only files of equal size in two splits are hashed."""
+    sizes: dict[int, list[int]] = defaultdict(list)
+    for number, (_, entry) in enumerate(used):
+        sizes[os.stat(os.path.join(root, entry["image"])).st_size].append(number)
+    faults = []
+    for numbers in sizes.values():
+        if len({used[number][0] for number in numbers}) < 2:
+            continue
+        digests: dict[bytes, list[int]] = defaultdict(list)
+        for number in numbers:
+            with open(os.path.join(root, used[number][1]["image"]), "rb") as image:
+                digests[hashlib.blake2b(image.read(), digest_size=16).digest()].append(number)
+        for same in digests.values():
+            first = {used[number][0]: used[number][1]["image"] for number in reversed(same)}  # of each split
+            if len(first) > 1:
+                more = f" and {len(same) - len(first)} more" if len(same) > len(first) else ""
+                faults.append(" = ".join(f"{name} ({split})" for split, name in reversed(first.items())) + more)
+    _refuse(file, "no image may be in two splits", faults, "Keep one of each and make the split again by patient.")
+
+
+def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> None:
+    damaged, sizes, empty = [], [], []
+    for split, entry in used:
+        where = f"{split}, case {entry['case_id']}: "
+        try:
+            image = image_size(os.path.join(root, entry["image"]), whole=True)
+            mask = read_mask(os.path.join(root, entry["label"]))
+        except ImageError as error:
+            damaged.append(f"{where}{error}")
+            continue
+        if mask.shape != image:
+            sizes.append(f"{where}{entry['label']} is {mask.shape}, {entry['image']} is {image}")
+        elif not entry.get("empty", False) and not mask.any():
+            empty.append(f"{where}{entry['label']}")
+    _refuse(file, "each file must be readable", damaged, "Replace the files or drop the entries.")
+    _refuse(file, "a label must have the rows and columns of its image", sizes, "Export the labels at full size.")
+    _refuse(file, "a label must not be empty", empty, 'Draw the lesion, or declare "empty": true in the entry.')
+
+
+def write_manifest(content: Mapping[str, Any], path: str | Path) -> Path:
+    """Write a manifest, one entry a line; beside, then renamed.
+
+    Args:
+        content: the JSON object, with the lists ``training``, ``validation`` and ``test``.
+        path: the JSON file; its folder is made.
+    """
+    file = Path(path)
+    text = "".join(_lines(content))
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return file
+
+
+def _lines(content: Mapping[str, Any]) -> Iterator[str]:
+    yield "{\n"
+    for number, (key, value) in enumerate(content.items()):
+        end = ",\n" if number < len(content) - 1 else "\n"
+        if key in SPLITS and value:
+            rows = ",\n".join("    " + json.dumps(entry, ensure_ascii=False) for entry in value)
+            yield f"  {json.dumps(key)}: [\n{rows}\n  ]{end}"
+        else:
+            yield f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}{end}"
+    yield "}\n"

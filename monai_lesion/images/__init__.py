@@ -1,0 +1,1 @@
+"""Reading and writing pictures: files, DICOM, regions, calibration, overlays."""

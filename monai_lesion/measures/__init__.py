@@ -1,0 +1,1 @@
+"""Metrics, sizes and masks."""

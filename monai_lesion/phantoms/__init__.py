@@ -1,0 +1,1 @@
+"""Simulated two-view cases."""

@@ -1,0 +1,235 @@
+"""Many images, from files to files: one bad image does not stop the rest.
+
+::
+
+    reader thread      read 3   read 4   read 5
+    this thread        find 2   find 3   find 4
+    writer thread      save 1   save 2   save 3
+
+Decoding and writing take place beside the network; nothing is held but what is under way, a few pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from monai_lesion.datasets.image_lists import find_images, output_names, raise_failures
+from monai_lesion.errors import InputError
+from monai_lesion.images.dicom_images import is_dicom
+from monai_lesion.images.reading import UltrasoundImage, frame_count, read_image
+from monai_lesion.segmentation.results import DICOM_ENDINGS, RESULT_ENDINGS
+from monai_lesion.segmentation.segmenters import no_memory, out_of_memory
+
+if TYPE_CHECKING:
+    from monai_lesion.segmentation.results import Segmentation
+    from monai_lesion.segmentation.segmenters import Segmenter
+
+# pydicom's settings and Python's warning filters belong to the whole process: DICOM files are read and written by
+# turns, or a warning that quotes a patient's name could slip through.
+_DICOM = Lock()
+AHEAD = 2  # pictures read before their turn, and results that wait to be written
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a batch went.
+
+    Attributes:
+        segmented: how many pictures.
+        frames: whether any was the frame of a cine.
+        seconds: from the first file that was opened to the last that was written.
+    """
+
+    segmented: int
+    frames: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        """Such as ``12 images in 3.0 s, 4.0 images a second``."""
+        unit = "frames" if self.frames else "images"
+        return f"{self.segmented} {unit} in {self.seconds:.1f} s, {self.segmented / self.seconds:.1f} {unit} a second"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One picture or frame, read or not."""
+
+    name: str
+    image: UltrasoundImage | None = None  # None when its results exist, or it could not be read
+    failure: str = ""
+    frame: bool = False
+    more: int = 0  # frames of its file beside the one that was counted
+
+
+def segment_files(
+    segmenter: Segmenter,
+    sources: str | Path | Iterable[str | Path],
+    output_dir: str | Path,
+    *,
+    formats: Sequence[str] = ("png",),
+    seg_type: str = "binary",
+    frame: int | None = None,
+    skip_existing: bool = False,
+    progress: bool = True,
+    report: Callable[[Pace], object] | None = None,
+) -> int:
+    """Segment files and folders and save each result; one bad file or frame does not stop the rest.
+
+    Args:
+        segmenter: segments one picture.
+        sources: files and folders.
+        output_dir: folder of the results, named after the images; those of a cine's frames end in ``_f0000`` and so on.
+            When it lies in a folder of ``sources``, earlier results in it are not taken for images.
+        formats: as of :meth:`Segmentation.save`.
+        seg_type: as of :meth:`Segmentation.save`.
+        frame: frame of cines, from 0; None for all.
+        skip_existing: leave out images whose results exist all.
+        progress: whether to show a bar with the time left.
+        report: is told at the end how fast it went, also when some failed.
+
+    Returns:
+        How many were segmented.
+
+    Raises:
+        InputError: at the end, naming each file or frame that could not be segmented, in the order of the files.
+        OSError: at once, when results cannot be written.
+    """
+    from tqdm import tqdm
+
+    files = find_images(sources, leave_out=output_dir)
+    tasks = _read(files, Path(output_dir), formats, frame, skip_existing)
+    dicom = any(kind in DICOM_ENDINGS for kind in formats)
+    failures: dict[int, str] = {}
+    saved: deque[tuple[int, _Task, Future[None]]] = deque()
+    done, frames, start = 0, False, time.perf_counter()
+
+    def save(result: Segmentation, name: str) -> None:
+        try:
+            with _DICOM if dicom else nullcontext():
+                result.save(output_dir, formats, name=name, seg_type=seg_type)
+        except MemoryError as error:
+            raise no_memory(result.image) from error
+
+    def settle() -> None:
+        nonlocal done, frames
+        number, task, future = saved.popleft()
+        try:
+            future.result()
+            done, frames = done + 1, frames or task.frame
+        except InputError as error:
+            failures[number] = str(error)
+        bar.update()
+
+    with (
+        tqdm(total=len(files), desc="segmenting", unit="image", disable=not progress) as bar,
+        _thread("writer") as writer,
+        _thread("reader") as reader,
+    ):
+        for number, task in enumerate(_ahead(tasks, reader)):
+            if task.more:
+                bar.total += task.more
+                bar.refresh()
+            if task.image is None:
+                if task.failure:
+                    failures[number] = task.failure
+                bar.update()
+                continue
+            while len(saved) >= AHEAD or (saved and saved[0][2].done()):
+                settle()
+            try:
+                result = segmenter.segment(task.image)
+            except InputError as error:
+                failures[number] = str(error)
+                bar.update()
+                continue
+            # The task that waits must not hold the picture once it is written.
+            saved.append((number, replace(task, image=None), writer.submit(save, result, task.name)))
+            del result, task
+        while saved:
+            settle()
+        total = bar.total
+    if report is not None:
+        report(Pace(done, frames, max(time.perf_counter() - start, 1e-9)))
+    raise_failures({str(number): failures[number] for number in sorted(failures)}, total)
+    return done
+
+
+@contextmanager
+def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
+    """One thread; what goes wrong or Ctrl-C takes back what it has not begun, and waits for what it has."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _ahead(tasks: Iterator[_Task], reader: ThreadPoolExecutor) -> Iterator[_Task]:
+    """The tasks in their order, at most ``AHEAD`` of them made by the reader before they are asked for."""
+    waiting = deque(reader.submit(next, tasks, None) for _ in range(AHEAD))
+    while (task := waiting.popleft().result()) is not None:
+        waiting.append(reader.submit(next, tasks, None))
+        yield task
+        del task
+
+
+def _read(
+    files: Sequence[Path], output_dir: Path, formats: Sequence[str], frame: int | None, skip_existing: bool
+) -> Iterator[_Task]:
+    """Each picture or frame, read where its results are wanted."""
+    inputs = {file.resolve() for file in files}
+    names = output_names(files)
+    taken = {name.casefold() for name in names}
+    for file, name in zip(files, names, strict=True):
+        try:
+            with _DICOM:
+                count = frame_count(file)
+        except InputError as error:
+            yield _Task(name, failure=str(error))
+            continue
+        chosen: Sequence[int | None] = [frame]
+        if count > 1:
+            chosen = range(count) if frame is None else [frame]
+            while any(f"{name}_f{number:04d}".casefold() in taken for number in range(count)):
+                name += "_cine"
+        for place, number in enumerate(chosen):
+            stem = name if count == 1 else f"{name}_f{number:04d}"
+            results = [output_dir / f"{stem}{RESULT_ENDINGS[kind]}" for kind in formats]
+            facts: dict[str, Any] = {"frame": count > 1, "more": len(chosen) - 1 if place == 0 else 0}
+            if skip_existing and all(result.exists() for result in results):
+                yield _Task(stem, **facts)
+                continue
+            try:
+                _check_separate(results, inputs)
+                task = _Task(stem, _read_one(file, number), **facts)
+            except InputError as error:
+                task = _Task(stem, failure=str(error), **facts)
+            yield task
+            del task
+
+
+def _read_one(file: Path, frame: int | None) -> UltrasoundImage:
+    try:
+        with _DICOM if is_dicom(file) else nullcontext():
+            return read_image(file, frame=frame)
+    except Exception as error:  # a codec has its own kinds for an exhausted memory
+        if not out_of_memory(error):
+            raise
+        fix = "Close other programs, or take a smaller picture"
+        raise InputError(file, "needs more memory than there is", got="a picture too large", fix=fix) from error
+
+
+def _check_separate(results: Iterable[Path], inputs: Container[Path]) -> None:
+    """Refuse to write a result over an image."""
+    for result in results:
+        if result.resolve() in inputs:
+            rule = "must not be an image of the batch: its result would replace it"
+            raise InputError(result, rule, fix="Give --output a folder of its own")

@@ -1,0 +1,150 @@
+"""What every segmenter does, whatever runs its network; neither PyTorch nor MONAI is imported."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_lesion.dicom.identity import Algorithm
+from monai_lesion.errors import InputError
+from monai_lesion.images.reading import UltrasoundImage, frame_count, read_image
+from monai_lesion.images.regions import Region, region_of_interest
+from monai_lesion.segmentation.results import Segmentation
+
+Source = str | Path | NDArray[np.uint8]
+
+
+class Segmenter(ABC):
+    """Segment pictures, files, cines or several of them.
+
+    ::
+
+        -- read -- (crop) -- find -- Segmentation
+
+    Attributes:
+        crop: whether the network sees only the largest region of 2-D tissue that the DICOM header names.
+        settings: what else decides the mask, such as the threshold, for DICOM objects.
+    """
+
+    crop: bool
+    settings: Mapping[str, str]
+
+    @property
+    @abstractmethod
+    def algorithm(self) -> Algorithm:
+        """What finds the lesion, for DICOM objects."""
+
+    @abstractmethod
+    def find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Mask and probability of what the network is shown, upright and of its size."""
+
+    @overload
+    def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, source: str | Path, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, source: str | Path, *, frame: None = None) -> Any: ...
+    @overload
+    def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
+
+    def __call__(
+        self, source: Source | Iterable[Source], *, frame: int | None = None
+    ) -> Segmentation | Iterator[Segmentation]:
+        """Segment one picture, or each of several as it is asked for.
+
+        Args:
+            source: a path, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of either.
+            frame: frame of a cine, from 0; None for all.
+
+        Returns:
+            One result for a picture or a frame; for a cine without ``frame`` and for several sources an iterator, in
+            which each frame is read and segmented when its turn comes.
+
+        Raises:
+            ImageError: when a file cannot be read.
+            InputError: for an array of another shape or type.
+        """
+        if isinstance(source, np.ndarray):
+            return self.segment(_from_array(source))
+        if not isinstance(source, (str, Path)):
+            return (result for each in source for result in self._each(each, frame))
+        if frame is None and frame_count(source) > 1:
+            return self._each(source, None)
+        return self.segment(read_image(source, frame=frame))
+
+    def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
+        """The one result of a picture, or those of the frames of a cine."""
+        frames: Iterable[int | None] = [frame]
+        if frame is None and isinstance(source, (str, Path)) and (count := frame_count(source)) > 1:
+            frames = range(count)
+        for number in frames:
+            yield self.segment(
+                _from_array(source) if isinstance(source, np.ndarray) else read_image(source, frame=number)
+            )
+
+    def segment(self, image: UltrasoundImage) -> Segmentation:
+        """Segment a picture that is read already.
+
+        Raises:
+            InputError: when the memory does not suffice, so that a batch goes on with the next; or for pixels of
+                another shape or type.
+        """
+        _check_pixels(image)
+        try:
+            return self._segment(image)
+        except Exception as error:  # each runtime has a kind of its own for an exhausted memory
+            if not out_of_memory(error):
+                raise
+            raise no_memory(image) from error
+
+    def _segment(self, image: UltrasoundImage) -> Segmentation:
+        region = region_of_interest(image.calibration.regions) if self.crop else None
+        if region is None:
+            return Segmentation(image, *self.find(image), self.algorithm)
+        mask, probability = np.zeros(image.pixels.shape[:2], np.uint8), np.zeros(image.pixels.shape[:2], np.float32)
+        part = UltrasoundImage(
+            np.ascontiguousarray(image.pixels[region.slices]), image.spacing, image.path, image.frame
+        )
+        mask[region.slices], probability[region.slices] = self.find(part)
+        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory does not suffice; PyTorch, OpenVINO and ONNX Runtime say so in words."""
+    words = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "bad allocation")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
+def no_memory(image: UltrasoundImage) -> InputError:
+    """The error of a picture that is too large for the memory."""
+    rows, columns = image.pixels.shape[:2]
+    fix = "Close other programs, or crop the picture"
+    where = image.path or "source"
+    return InputError(where, "needs more memory than there is", got=f"{rows} x {columns} pixels", fix=fix)
+
+
+def _cropped(algorithm: Algorithm, region: Region) -> Algorithm:
+    crop = f"rows {region.top}-{region.bottom} columns {region.left}-{region.right}"
+    return replace(algorithm, settings={**algorithm.settings, "crop": crop})
+
+
+def _check_pixels(image: UltrasoundImage) -> None:
+    pixels = image.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        rule = "pixels must be unsigned 8-bit (H, W, 3), at least one"
+        raise InputError(image.path or "source", rule, got=f"{pixels.dtype} {pixels.shape}")
+
+
+def _from_array(array: NDArray[Any]) -> UltrasoundImage:
+    right = array.dtype == np.uint8 and array.ndim in (2, 3) and array.size
+    if not right or (array.ndim == 3 and array.shape[2] != 3):
+        rule = "an array must be unsigned 8-bit (H, W) or (H, W, 3)"
+        raise InputError("source", rule, got=f"{array.dtype} {array.shape}")
+    rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    return UltrasoundImage(np.ascontiguousarray(rgb), None, "", None)

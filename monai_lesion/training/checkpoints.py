@@ -1,0 +1,130 @@
+"""The best network, and all that a killed training needs to go on."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from monai_lesion.errors import CheckpointError
+from monai_lesion.files import replacing
+from monai_lesion.training.epochs import val_loss, validated
+from monai_lesion.training.processes import leads, refuse_processes
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """Keep the best network and everything that a killed training needs to go on.
+
+    ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.ckpt`` holds all ``objects``, the
+    epoch, the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are
+    written beside and renamed. MONAI's ``CheckpointSaver`` writes in place and forgets its best score, so that a
+    resumed run would overwrite a better network. Of several processes the first writes and all read; the files are
+    the same whatever their number. ``last.ckpt`` is not named ``.pt`` because MONAI Label's own bundle app offers every
+    ``.pt`` beside ``model.pt`` as weights.
+
+    Args:
+        ckpt_dir: folder of both files.
+        evaluator: the engine whose ``val_loss`` is followed.
+        network: the network of ``model.pt``.
+        objects: further things with a ``state_dict``: optimizer, scheduler.
+        resume: go on from ``last.ckpt`` where there is one.
+
+    Raises:
+        CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or differs between processes.
+        InputError: when torchrun started several processes without ``multi_gpu_train.json``.
+    """
+
+    def __init__(
+        self,
+        ckpt_dir: str | Path,
+        evaluator: Engine,
+        network: torch.nn.Module,
+        objects: Mapping[str, Any],
+        *,
+        resume: bool = False,
+    ) -> None:
+        self.best_path = Path(ckpt_dir) / "model.pt"
+        self.last_path = Path(ckpt_dir) / "last.ckpt"
+        self.evaluator = evaluator
+        self.network = network
+        self.objects = {"network": network, **objects}
+        self.resume = resume
+        self.best = math.inf
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        refuse_processes("a training", unless_connected=True)
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._tell)
+
+    def _tell(self) -> None:
+        if self.best == math.inf:
+            logger.warning("no epoch was validated, so there is no %s: lower --val_interval", self.best_path)
+
+    def load(self, engine: Engine) -> None:
+        """Take up ``last.ckpt``, unless the trainer has trained already, as in the rounds of a federated training."""
+        if self.resume and engine.state.epoch == 0:
+            if self.last_path.exists():
+                self._take_up(engine)
+            self._check_agreement(engine)
+
+    def _check_agreement(self, engine: Engine) -> None:
+        epochs = idist.all_gather(engine.state.epoch) if idist.get_world_size() > 1 else [engine.state.epoch]
+        if len(set(epochs)) > 1:
+            fix = "Name a --ckpt_dir on a file system that all machines share"
+            got = f"the epochs {', '.join(map(str, epochs))}"
+            raise CheckpointError(self.last_path, "must be the same file for each process", got=got, fix=fix)
+
+    def _take_up(self, engine: Engine) -> None:
+        fix = "Train without --resume, or name another --ckpt_dir"
+        try:
+            state = torch.load(self.last_path, map_location="cpu", weights_only=True)
+            for name, item in self.objects.items():
+                item.load_state_dict(state[name])
+            length = state.get("epoch_length", engine.state.epoch_length)
+            if length != engine.state.epoch_length:
+                raise ValueError(
+                    f"epochs of {length} steps, here {engine.state.epoch_length}: other data or batch size"
+                )
+            if getattr(engine, "scaler", None) is not None and "scaler" in state:
+                engine.scaler.load_state_dict(state["scaler"])
+            for name in engine.state_dict_user_keys:
+                setattr(engine.state, name, state[name])
+            self.best = float(state["best"])
+            engine.state.epoch = int(state["epoch"])
+            engine.state.iteration = int(state["iteration"])
+        except Exception as error:  # torch raises many kinds; each means the same to the user
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(self.last_path, "must belong to this training", got=reason, fix=fix) from error
+        logger.info("resumed after epoch %d from %s", engine.state.epoch, self.last_path)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save after one epoch."""
+        loss = val_loss(self.evaluator) if validated(self.evaluator, engine) else math.inf
+        better = loss < self.best
+        self.best = min(loss, self.best)
+        if not leads():
+            return
+        if better:
+            _save({"model": self.network.state_dict()}, self.best_path)
+        state = {name: item.state_dict() for name, item in self.objects.items()}
+        state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})
+        if getattr(engine, "scaler", None) is not None:  # of mixed precision on CUDA
+            state["scaler"] = engine.scaler.state_dict()
+        state["epoch_length"] = engine.state.epoch_length
+        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
+        _save({**state, **progress}, self.last_path)
+
+
+def _save(state: Mapping[str, Any], path: Path) -> None:
+    with replacing(path) as partial:
+        torch.save(state, partial)

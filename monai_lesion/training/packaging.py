@@ -1,0 +1,109 @@
+"""A bundle with its weights as one zip file, as a release or a hub wants it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from monai_lesion.errors import InputError
+from monai_lesion.files import replacing
+from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
+
+REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json")
+# Named rather than excluded, so that logs, caches, editors' copies and other people's checkpoints stay out.
+ENDINGS = {
+    "configs": (".json", ".yaml", ".yml", ".conf"),
+    "docs": (".md", ".txt", ".png", ".jpg", ".svg"),
+    "overlays": (".json",),
+}
+WEIGHTS = "models/model.pt"
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first time that a zip file can tell
+
+
+def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Path | None = None) -> Path:
+    """Write a bundle's folder, weights included and nothing else, as a zip file.
+
+    ::
+
+        lighter_unet/  LICENSE  configs/*  docs/*  models/model.pt
+
+    The same bundle and weights give the same bytes: files sorted, without compression, of one time and one mode. The
+    weights are a plain state dict, which is what the bundle specification asks for and MONAI's verbs read without being
+    told a key; whatever else the checkpoint held is left out.
+
+    Args:
+        bundle: folder of the bundle.
+        output: the ``.zip`` to write, whole or not at all; one that exists is replaced.
+        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        InputError: when the folder is no bundle that can be released, or ``output`` is a folder or no ``.zip``.
+        CheckpointError: when the weights are missing, damaged or of another network than ``configs/inference.json``.
+
+    Source:
+        MONAI Bundle Specification, "Directory Structure" and "Archive Format".
+    """
+    root, target = Path(bundle), Path(output)
+    if target.is_dir():
+        raise InputError(target, "must be a file to write", got="a folder", fix=f"Name one in it: {target / 'X.zip'}")
+    if target.suffix != ".zip":
+        raise InputError(target, "must end in .zip", got=target.suffix or "no ending")
+    contents = {name: (root / name).read_bytes() for name in bundle_files(root)}
+    _check(root, contents)
+    network = LesionSegmenter.from_bundle(root, weights=weights, device="cpu").network
+    contents[WEIGHTS] = _state_file(network)
+    with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(contents):
+            entry = zipfile.ZipInfo(f"{root.resolve().name}/{name}", EARLIEST)
+            entry.create_system, entry.external_attr = 3, 0o100644 << 16  # the same on every system: -rw-r--r--
+            archive.writestr(entry, contents[name])
+    return target
+
+
+def bundle_files(root: Path) -> list[str]:
+    """The files of a bundle that are part of it, by their paths in the folder; without weights.
+
+    Args:
+        root: folder of the bundle.
+
+    Example:
+        >>> bundle_files(Path("no/such/folder"))
+        []
+    """
+    files = [root / "LICENSE"] if (root / "LICENSE").is_file() else []
+    for folder, endings in ENDINGS.items():
+        files += [file for file in (root / folder).rglob("*") if file.is_file() and file.suffix in endings]
+    names = sorted(file.relative_to(root).as_posix() for file in files)
+    return [name for name in names if not any(part.startswith((".", "#")) for part in name.split("/"))]
+
+
+def _check(root: Path, contents: dict[str, bytes]) -> None:
+    for name in REQUIRED:
+        if name not in contents:
+            raise InputError(root, f"must be a bundle with {name}", got="none")
+    for name, content in contents.items():
+        if name.endswith(".json"):
+            try:
+                parsed = json.loads(content)
+            except ValueError as error:
+                raise InputError(root / name, "must be JSON", got=error) from error
+            if not isinstance(parsed, dict):
+                raise InputError(root / name, "must be a JSON object", got=type(parsed).__name__)
+            if name == "configs/metadata.json" and parsed.get("version") not in parsed.get("changelog", {}):
+                rule = "the changelog must tell of the version"
+                raise InputError(root / name, rule, got=f"version {parsed.get('version')}")
+
+
+def _state_file(network: nn.Module) -> bytes:
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()

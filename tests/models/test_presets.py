@@ -1,0 +1,130 @@
+"""The networks that come with the package: exact sizes, the bundle's masks, and first use without any training."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from monai_lesion import LesionSegmenter
+from monai_lesion.commands.app import app
+from monai_lesion.commands.options import _tell
+from monai_lesion.errors import InputError
+from monai_lesion.models.presets import load_preset, preset_names
+from monai_lesion.networks.checkpoints import read_state
+from monai_lesion.networks.complexity import count_flops
+from monai_lesion.phantoms.cases import simulate_case
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "bundles" / "lighter_unet"
+LIMITS = {"pocket": (1e9, 4 << 20)}  # FLOPs of one image, bytes of the weights
+
+
+@pytest.fixture
+def picture(tmp_path):
+    file = tmp_path / "picture.png"
+    Image.fromarray(simulate_case(0, 0).views[0].pixels).save(file)
+    return file
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder with the bundle and without trained weights, as a fresh clone is."""
+    folder = tmp_path / "clone"
+    shutil.copytree(BUNDLE / "configs", folder / "bundles" / "lighter_unet" / "configs")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_it_is_as_small_as_it_says_and_its_weights_are_sound(name):
+    preset, (flops, size) = load_preset(name), LIMITS[name]
+    network = LesionSegmenter.from_preset(name, device="cpu").network
+    assert preset.weights.stat().st_size <= size
+    assert count_flops(network, (1, 3, *preset.overrides["spatial_size"])) <= flops
+    state = read_state(preset.weights)
+    floats = [value for value in state.values() if value.is_floating_point()]
+    assert {value.dtype for value in floats} == {torch.float16}
+    assert all(torch.isfinite(value).all() for value in floats)
+    assert all((value >= 0).all() for key, value in state.items() if key.endswith("running_var"))
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_its_mask_is_the_bundles(name, picture):
+    preset = load_preset(name)
+    bundle = LesionSegmenter.from_bundle(BUNDLE, weights=preset.weights, overrides=preset.overrides, device="cpu")
+    own = LesionSegmenter.from_preset(name, device="cpu")
+    assert np.array_equal(own(picture).probability, bundle(picture).probability)
+    assert own.settings == bundle.settings
+    assert own.algorithm.weights == bundle.algorithm.weights
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_the_overlay_trains_the_network_that_is_shipped(name):
+    overlay = json.loads((BUNDLE / "overlays" / f"{name}.json").read_text(encoding="utf-8"))
+    assert {key: overlay[key] for key in load_preset(name).overrides} == load_preset(name).overrides
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_its_card_says_what_a_user_must_know(name):
+    card = load_preset(name).card.read_text(encoding="utf-8").lower()
+    words = ("research use only", "bus-bra", "licence", "dice", "limits", "fold 4", "overlays/pocket.json", "gflop")
+    for word in words:
+        assert word in card, word
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_it_finds_the_lesion_of_most_simulated_cases_it_never_saw(name):
+    segmenter, scores = LesionSegmenter.from_preset(name, device="cpu"), []
+    for view in (view for case in range(4) for view in simulate_case(0, case).views):
+        found = segmenter(view.pixels).mask > 0
+        scores.append(2 * (found & (view.mask > 0)).sum() / (found.sum() + (view.mask > 0).sum()))
+    assert np.median(scores) > 0.7
+
+
+def test_predict_has_a_network_on_first_use_and_says_which(elsewhere, picture, caplog):
+    _tell.cache_clear()
+    with caplog.at_level("INFO"):
+        result = CliRunner().invoke(app, ["predict", str(picture), "-o", "out"])
+    assert result.exit_code == 0, result.output
+    assert caplog.text.count("preset pocket") == 1
+    mask = np.asarray(Image.open(elsewhere / "out" / "picture.png")) > 0
+    assert np.array_equal(mask, LesionSegmenter.from_preset(device="cpu")(picture).mask > 0)
+
+
+def test_ones_own_training_goes_before_the_preset(elsewhere, picture):
+    models = elsewhere / "bundles" / "lighter_unet" / "models"
+    models.mkdir()
+    (models / "model.pt").write_bytes(b"")
+    result = CliRunner().invoke(app, ["predict", str(picture), "-o", "out"])
+    assert isinstance(result.exception, InputError)
+    assert "model.pt" in str(result.exception)
+
+
+def test_label_app_and_export_have_a_network_on_first_use(elsewhere):
+    pytest.importorskip("onnx")
+    for command in (["label-app", "-o", "app"], ["export", "--format", "torchscript", "-o", "model", "--cases", "1"]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, (result.output, result.exception)
+    served = read_state("app/model/lighter_unet/models/model.pt")
+    config = json.loads(Path("app/model/lighter_unet/configs/inference.json").read_text(encoding="utf-8"))
+    assert served.keys() == read_state(load_preset().weights).keys()
+    assert config["network_def"] == load_preset().overrides["network_def"]
+    assert Path("model/model.pt").is_file()
+
+
+@pytest.mark.parametrize("more", [["--weights", "other.pt"], ["--set", "threshold=0.4"]], ids=["weights", "setting"])
+def test_a_preset_refuses_what_belongs_to_a_bundle(more, picture, tmp_path):
+    call = ["predict", str(picture), "-o", str(tmp_path / "out"), "--bundle", "pocket", *more]
+    error = CliRunner().invoke(app, call).exception
+    assert isinstance(error, InputError)
+    assert "own weights and settings" in str(error)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="must be one of pocket, got pokcet"):
+        LesionSegmenter.from_preset("pokcet")

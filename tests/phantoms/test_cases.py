@@ -1,0 +1,454 @@
+"""Simulated cases: exact masks, pictures like ultrasound, the same files for the same seed, nothing left half done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from monai_lesion.datasets.manifests import SPLITS, load_manifest
+from monai_lesion.errors import InputError
+from monai_lesion.phantoms import files as phantoms
+from monai_lesion.phantoms.cases import CALIPER_COLOUR, GENERATOR, SCANNERS, VIEW_SIZES, _envelope
+from monai_lesion.phantoms.files import default_phantoms, simulate_case, write_phantoms
+from monai_lesion.phantoms.tissue import FieldOfView
+
+SEEDS = (0, 1, 2, 3)
+SEED = 7
+ALL_FORMATS = ("png", "dicom")
+
+
+@pytest.fixture(scope="module")
+def ellipsoids():
+    return [simulate_case(seed, 5 * seed, irregularity=0) for seed in SEEDS]
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """Irregular, as drawn; the same that are written."""
+    return [simulate_case(SEED, case) for case in range(5)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Five cases, written by two processes."""
+    folder = tmp_path_factory.mktemp("phantoms") / "set"
+    write_phantoms(folder, cases=5, seed=SEED, formats=ALL_FORMATS, workers=2, progress=False)
+    return folder
+
+
+def plane(view):
+    """The coordinates (x, y, z) that span a view: lateral and depth."""
+    return [0, 1] if view.view == "front" else [2, 1]
+
+
+def millimetres(view):
+    """(H, W, 3) offsets of the pixel centres from the lesion's centre, in the shape's coordinates."""
+    rows, columns = np.indices(view.mask.shape)
+    offsets = np.zeros((*view.mask.shape, 3))
+    lateral, depth = plane(view)
+    offsets[..., lateral] = (columns - view.centre[1]) * view.spacing[1]
+    offsets[..., depth] = (rows - view.centre[0]) * view.spacing[0]
+    return offsets
+
+
+def ellipse_of(case, view):
+    """The matrix of the ellipse in which a view's plane cuts the ellipsoid: its rows and columns of R S^-2 R^T."""
+    solid = case.shape.rotation @ np.diag(np.asarray(case.semi_axes_mm) ** -2.0) @ case.shape.rotation.T
+    return solid[np.ix_(plane(view), plane(view))]
+
+
+def dice(one, other):
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+# The masks
+
+
+def test_rotations_are_rotations(ellipsoids):
+    for case in ellipsoids:
+        np.testing.assert_allclose(case.shape.rotation @ case.shape.rotation.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(case.shape.rotation) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("number", range(len(SEEDS)), ids=[f"seed{seed}" for seed in SEEDS])
+def test_mask_of_an_ellipsoid_is_the_ellipse_of_its_cut(ellipsoids, number):
+    case = ellipsoids[number]
+    for view in case.views:
+        matrix = ellipse_of(case, view)
+        short, long = 1 / np.sqrt(np.linalg.eigvalsh(matrix)[::-1])
+        area = np.pi * short * long / (view.spacing[0] * view.spacing[1])
+        assert view.mask.sum() == pytest.approx(area, rel=0.01)
+        assert view.long_axis_mm == pytest.approx(2 * long, rel=2e-3)
+        assert view.short_axis_mm == pytest.approx(2 * short, rel=1e-2)
+        np.testing.assert_allclose(np.argwhere(view.mask).mean(axis=0), view.centre, atol=0.5)
+        offsets = millimetres(view)[..., plane(view)]
+        inside = np.einsum("...i,ij,...j->...", offsets, matrix, offsets) <= 1
+        assert (inside != view.mask).sum() <= 2  # pixel centres on the outline itself
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_mask_of_an_irregular_lesion_is_the_cut_of_its_solid(cases, number):
+    case = cases[number]
+    for view in case.views:
+        scaled = millimetres(view) @ case.shape.rotation / np.asarray(case.semi_axes_mm)
+        radius = np.linalg.norm(scaled, axis=-1)
+        direction = scaled / np.maximum(radius, 1e-9)[..., None]
+        surface = np.ones(view.mask.shape)
+        for *normal, phase, amplitude in case.shape.waves:
+            surface += case.shape.irregularity * amplitude * np.sin(direction @ np.asarray(normal) + phase)
+        assert case.shape.irregularity > 0
+        assert ((radius <= surface) != view.mask).sum() <= 0.002 * view.mask.sum() + 2
+
+
+def test_long_and_short_axes_are_the_calipers_of_the_mask(cases):
+    for case in cases:
+        for view in case.views:
+            points = np.argwhere(view.mask ^ ndimage.binary_erosion(view.mask)) * view.spacing
+            longest = np.sqrt(np.square(points[:, None] - points[None]).sum(-1)).max()
+            assert view.long_axis_mm == pytest.approx(longest, abs=2.5 * view.spacing[0])
+            along, across = (np.subtract(*axis) for axis in (view.long_axis, view.short_axis))
+            assert abs(along @ across) < 0.02 * np.linalg.norm(along) * np.linalg.norm(across)
+            assert view.short_axis_mm <= view.long_axis_mm
+
+
+def test_both_views_have_the_same_height_along_the_beam(cases):
+    for case in cases:
+        heights, uppers = [], []
+        for view in case.views:
+            column = np.flatnonzero(view.mask[:, round(view.centre[1])])
+            assert len(column) == column[-1] - column[0] + 1
+            heights.append(len(column) * view.spacing[0])
+            uppers.append((view.centre[0] - column[0]) * view.spacing[0])
+        tolerance = 2.5 * max(view.spacing[0] for view in case.views)
+        assert heights[0] == pytest.approx(heights[1], abs=tolerance)
+        assert uppers[0] == pytest.approx(uppers[1], abs=tolerance)
+
+
+def test_both_views_have_the_lesion_at_the_same_depth(cases):
+    for case in cases:
+        depths = []
+        for view in case.views:
+            # The transducer's surface, found in the picture: the first rows of the middle columns that are not black.
+            top = np.flatnonzero(view.pixels[:, 300:346].mean(axis=(1, 2)) > 2)[0]
+            depths.append((view.centre[0] - top) * view.spacing[0])
+        assert depths[0] == pytest.approx(depths[1], abs=4 * case.views[0].spacing[0])
+
+
+def test_masks_are_one_piece_inside_the_tissue(cases):
+    for case in cases:
+        for view in case.views:
+            assert ndimage.label(view.mask)[1] == 1
+            assert 0.005 < view.mask.mean() < 0.3
+            assert not view.mask[[0, -1]].any()
+            assert not view.mask[:, [0, -1]].any()
+
+
+# The pictures
+
+
+def test_pictures_have_the_papers_sizes(cases):
+    for case in cases:
+        assert [view.view for view in case.views] == ["front", "side"]
+        for view in case.views:
+            assert view.pixels.shape == (*VIEW_SIZES[view.view], 3)
+            assert view.pixels.dtype == np.uint8
+    assert VIEW_SIZES == {"front": (380, 646), "side": (432, 646)}
+
+
+def test_speckle_is_finer_along_the_beam_than_across(cases):
+    for case in cases:
+        for view in case.views:
+            grey = view.pixels[100:300, 150:500].mean(-1)
+            speckle = grey - ndimage.gaussian_filter(grey, 8)
+            along = np.corrcoef(speckle[:-3].ravel(), speckle[3:].ravel())[0, 1]
+            across = np.corrcoef(speckle[:, :-3].ravel(), speckle[:, 3:].ravel())[0, 1]
+            assert np.corrcoef(speckle[:-1].ravel(), speckle[1:].ravel())[0, 1] > 0.4  # no white noise
+            assert across > along + 0.2
+
+
+def test_the_lowest_quarter_is_darker_than_the_upper_half(cases):
+    for case in cases:
+        for view in case.views:
+            tissue = view.pixels[14:-14].mean(axis=(1, 2))  # margins are up to 14 rows
+            assert tissue[-len(tissue) // 4 :].mean() < 0.95 * tissue[: len(tissue) // 2].mean()
+
+
+@pytest.mark.parametrize("loss", [-0.3, 0.3], ids=["enhances", "shadows"])
+def test_a_loss_of_the_beam_costs_its_decibels_for_each_millimetre(loss):
+    scanner = SCANNERS["A"]
+    field = FieldOfView.draw(np.random.default_rng(0), (380, 646), 0.07, scanner)
+    even = np.zeros(field.size, np.float32)
+    costly = even.copy()
+    costly[field.top :] = loss
+    levels = [_envelope(np.random.default_rng(1), field, scanner, even, losses) for losses in (even, costly)]
+    change = (levels[1] - levels[0])[field.top :].mean(axis=1)
+    depths = np.arange(1, len(change) + 1) * field.spacing
+    np.testing.assert_allclose(change, np.clip(-loss * depths, -24, 9), atol=0.2)
+
+
+def test_calipers_are_light_blue_crosses_at_the_ends_of_both_axes(cases):
+    views = [view for case in cases for view in case.views]
+    assert {view.calipers for view in views} == {True, False}
+    for view in views:
+        blue = (view.pixels == CALIPER_COLOUR).all(axis=-1)
+        coloured = (view.pixels != view.pixels[..., :1]).any(axis=-1)
+        np.testing.assert_array_equal(blue, coloured)  # all else is grey
+        assert blue.any() == view.calipers
+        if not view.calipers:
+            continue
+        for axis in (view.long_axis, view.short_axis):
+            for row, column in np.rint(axis).astype(int):
+                around = blue[max(row - 10, 0) : row + 11, max(column - 10, 0) : column + 11]
+                assert around.sum() >= 21  # two lines of eleven pixels that share one
+        # Dots between the crosses, not a line.
+        assert (
+            4 * 21
+            < blue.sum()
+            < 4 * 21 + 0.3 * sum(np.hypot(*np.subtract(*axis)) for axis in (view.long_axis, view.short_axis))
+        )
+
+
+@pytest.mark.slow
+def test_neither_a_threshold_nor_the_caliper_box_solves_them():
+    """Even the best threshold of each image, dark or bright side, raw or smoothed, then the largest component."""
+    best, boxes = [], []
+    for case in range(12):
+        for view in simulate_case(21, case).views:
+            grey, scores = view.pixels.mean(axis=-1), []
+            for picture in (grey, ndimage.gaussian_filter(grey, 3)):
+                for level in np.percentile(picture, np.arange(2, 99, 4)):
+                    for side in (picture <= level, picture > level):
+                        labels, _ = ndimage.label(side)
+                        sizes = np.bincount(labels.ravel())
+                        sizes[0] = 0
+                        scores.append(dice(labels == sizes.argmax(), view.mask))
+            best.append(max(scores))
+            ends = np.rint([*view.long_axis, *view.short_axis]).astype(int)
+            box = np.zeros_like(view.mask)
+            (top, left), (bottom, right) = ends.min(axis=0), ends.max(axis=0)
+            box[top : bottom + 1, left : right + 1] = True
+            boxes.append(dice(box, view.mask))
+    assert np.mean(best) < 0.5
+    assert max(boxes) < 0.95
+    assert np.mean(boxes) < 0.9
+
+
+@pytest.mark.slow
+def test_some_lesions_shadow_and_some_enhance_what_lies_below():
+    differences = []
+    for case in range(16):
+        for view in simulate_case(31, case).views:
+            rows, columns = np.nonzero(view.mask)
+            below = slice(rows.max() + 4, rows.max() + 40)
+            width = columns.max() - columns.min()
+            middle = slice(columns.min() + width // 4, columns.max() - width // 4)
+            grey = view.pixels.mean(axis=-1)
+            flanks = np.concatenate(
+                [
+                    grey[below, max(columns.min() - width // 2, 0) : max(columns.min() - 4, 0)].ravel(),
+                    grey[below, columns.max() + 4 : columns.max() + width // 2].ravel(),
+                ]
+            )
+            if grey[below, middle].size and flanks.size:
+                differences.append(grey[below, middle].mean() - flanks[flanks > 0].mean())
+    assert np.percentile(differences, 10) < -15
+    assert np.percentile(differences, 90) > 10
+
+
+# The files
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_files_do_not_depend_on_the_number_of_workers(written, tmp_path):
+    write_phantoms(tmp_path / "one", cases=5, seed=SEED, formats=ALL_FORMATS, workers=1, progress=False)
+    assert digests(tmp_path / "one") == digests(written)
+
+
+def test_a_case_does_not_depend_on_how_many_are_made(written, tmp_path):
+    write_phantoms(tmp_path / "few", cases=3, seed=SEED, formats=ALL_FORMATS, workers=0, progress=False)
+    few, many = digests(tmp_path / "few"), digests(written)
+    shared = {name for name in few if "/" in name}
+    assert len(shared) == 3 * 2 * 3  # two views, each PNG, DICOM and mask
+    assert {name: few[name] for name in shared} == {name: many[name] for name in shared}
+
+
+def test_pictures_differ_between_cases_seeds_and_views(cases):
+    pictures = {view.pixels[:380].tobytes() for case in (*cases, simulate_case(SEED + 1, 0)) for view in case.views}
+    assert len(pictures) == 12
+
+
+def test_files_hold_what_the_simulation_gave(written, cases):
+    for view in cases[1].views:
+        name = f"0002_{view.view}.png"
+        np.testing.assert_array_equal(np.asarray(Image.open(written / "images" / name)), view.pixels)
+        np.testing.assert_array_equal(np.asarray(Image.open(written / "masks" / name)), view.mask * np.uint8(255))
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("phantoms.json", ".png"), ("phantoms_dicom.json", ".dcm")])
+def test_manifest_passes_every_check(written, cases, name, suffix):
+    manifest = load_manifest(written / name, splits=SPLITS)
+    assert [len(manifest.entries(split)) for split in SPLITS] == [6, 2, 2]
+    per_split = [{entry["case_id"] for entry in manifest.entries(split)} for split in SPLITS]
+    assert set().union(*per_split) == {f"000{number}" for number in range(1, 6)}
+    for split in SPLITS:
+        for entry in manifest.entries(split):
+            assert entry["image"].endswith(suffix)
+            view = {v.view: v for v in cases[int(entry["case_id"]) - 1].views}[entry["view"]]
+            assert tuple(entry["spacing"]) == view.spacing
+            assert entry["calipers"] == view.calipers
+            assert entry["long_axis_mm"] == pytest.approx(view.long_axis_mm, abs=1e-3)
+
+
+def test_three_cases_give_each_split_one(tmp_path):
+    manifest = load_manifest(write_phantoms(tmp_path / "x", cases=3, workers=0, progress=False), splits=SPLITS)
+    assert [len(manifest.entries(split)) for split in SPLITS] == [2, 2, 2]
+
+
+def test_only_dicom_leaves_no_png_images(tmp_path):
+    manifest = write_phantoms(tmp_path / "x", cases=3, formats="dicom", workers=0, progress=False)
+    assert manifest.name == "phantoms_dicom.json"
+    assert {path.suffix for path in (tmp_path / "x" / "images").iterdir()} == {".dcm"}
+    assert not (tmp_path / "x" / "phantoms.json").exists()
+
+
+# What bad input gets
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cases": 2}, "cases: must be at least 3.*got 2"),
+        ({"cases": 10000}, "cases: must be at most 9999.*got 10000"),
+        ({"seed": -1}, "seed: must not be negative, got -1"),
+        ({"formats": ("png", "tiff")}, "formats: must be some of png, dicom, got tiff"),
+        ({"formats": "jpeg"}, "formats: must be some of png, dicom, got jpeg"),
+        ({"formats": ()}, "formats: must be some of png, dicom, got none"),
+    ],
+    ids=["few", "many", "seed", "format", "format-alone", "no-format"],
+)
+def test_rejects_arguments_before_writing(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        write_phantoms(tmp_path / "x", **{"cases": 3, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rejects_a_folder_in_use_and_leaves_it_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"must be new or empty.*Choose another output"):
+        write_phantoms(tmp_path, cases=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_rejects_a_file_as_folder(tmp_path):
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(InputError, match="must be a folder, got a file"):
+        write_phantoms(tmp_path / "x", cases=3)
+
+
+def test_takes_an_empty_folder(tmp_path):
+    (tmp_path / "x").mkdir()
+    assert write_phantoms(tmp_path / "x", cases=3, workers=0, progress=False).is_file()
+
+
+_write_case = phantoms._write_case
+
+
+def fail_at_the_second_case(folder, seed, kinds, case):
+    if case == 1:
+        raise OSError("No space left on device")
+    return _write_case(folder, seed, kinds, case)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(phantoms, "_write_case", fail_at_the_second_case)
+    with pytest.raises(OSError, match="No space left"):
+        write_phantoms(tmp_path / "x", cases=4, workers=workers, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+# The default cases
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MONAI_LESION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(phantoms, "DEFAULT_CASES", 3)
+    return tmp_path / "cache"
+
+
+def test_default_cases_are_made_once_in_the_cache_with_progress(cache, monkeypatch, capsys):
+    manifest = default_phantoms()
+    assert manifest == cache / f"phantoms-v{GENERATOR}-3-0" / "phantoms.json"
+    assert "simulating" in capsys.readouterr().err
+    monkeypatch.setattr(phantoms, "write_phantoms", None)  # a second making would fail
+    assert default_phantoms() == manifest
+
+
+def test_default_cases_lie_in_the_home_folder_without_the_variable(tmp_path, monkeypatch):
+    monkeypatch.delenv("MONAI_LESION_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(phantoms, "write_phantoms", lambda folder, **_: folder)
+    assert default_phantoms().is_relative_to(tmp_path / ".cache" / "monai_lesion")
+
+
+def test_a_faster_process_wins_without_an_error(cache, monkeypatch):
+    compose = phantoms._manifest
+
+    def rival_finishes_first(*arguments):
+        monkeypatch.setattr(phantoms, "_manifest", compose)
+        write_phantoms(cache / f"phantoms-v{GENERATOR}-3-0", cases=3, progress=False, workers=0)
+        return compose(*arguments)
+
+    monkeypatch.setattr(phantoms, "_manifest", rival_finishes_first)
+    manifest = default_phantoms()
+    assert len(json.loads(manifest.read_text())["training"]) == 2
+    assert [path.name for path in cache.iterdir()] == [manifest.parent.name]  # no partial folder stays
+
+
+def test_two_processes_make_them_at_once(tmp_path):
+    program = "import monai_lesion.phantoms.files as p; p.DEFAULT_CASES = 3; print(p.default_phantoms())"
+    environment = {**os.environ, "MONAI_LESION_CACHE": str(tmp_path)}
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    answers = {process.communicate(timeout=120)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(answers) == 1
+    load_manifest(Path(answers.pop().strip()), splits=SPLITS)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MONAI_LESION_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(InputError, match=r"file/cache: .*Set the environment variable MONAI_LESION_CACHE"):
+        default_phantoms()
+
+
+def test_a_read_only_home_is_named_with_the_way_out(tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("MONAI_LESION_CACHE", str(tmp_path))
+    monkeypatch.setattr(phantoms.tempfile, "mkdtemp", refuse)  # file modes do not bind root, who runs containers
+    with pytest.raises(InputError, match=r"Permission denied.*MONAI_LESION_CACHE"):
+        default_phantoms()
