@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_lesion.datasets.manifests import read_label
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 from monai_lesion.images.reading import read_image, read_mask
@@ -105,7 +106,7 @@ def write_overlays(
     picked = pick_by_percentile([float(record["dice"]) for record in records], percentiles)
     for number, (percentile, index) in enumerate(zip(percentiles, picked, strict=True)):
         record, entry = records[index], listed[index]
-        label, pred = read_mask(entry["label"]), read_mask(root / record["mask"])
+        label, pred = read_label(entry), read_mask(root / record["mask"])
         picture = Image.fromarray(draw_overlay(read_image(entry["image"], frame=0).pixels, label=label, pred=pred))
         _save(picture, folder / f"{number + 1:02d}_{Path(record['mask']).stem}.png")
         named: dict[float, str] = {0: "worst", 50: "median", 100: "best"}

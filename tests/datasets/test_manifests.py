@@ -192,7 +192,7 @@ def test_broken_rule_is_named_with_its_entry(kind: str, tmp_path: Path, content:
     [
         ("{training: []}", "must be valid JSON, got Expecting property name .* at line 1, column 2"),
         ("", "must be valid JSON, got Expecting value at line 1, column 1"),
-        ("[]", "must be a JSON object with one of the lists training, validation, test, got list"),
+        ("[]", "must be a JSON object with one of the lists training, validation, test, calibration, got list"),
         ('{"train": []}', "must be a JSON object with one of the lists .*, got the keys train"),
         (b"\xff\xfe\x00", "must be a readable JSON file"),
     ],
@@ -218,7 +218,7 @@ def test_error_lists_ten_entries_and_counts_the_rest(tmp_path: Path) -> None:
         load(tmp_path, {"training": entries})
     lines = str(caught.value).splitlines()
     assert [line for line in lines if "training[" in line] == [
-        f"  training[{number}]: label is null, not text" for number in range(10)
+        f"  training[{number}]: label is null, not text or a list of it" for number in range(10)
     ]
     assert lines[11] == "  and 15 more"
 
