@@ -175,6 +175,23 @@ def manifest_busbra(
     _write_manifest(busbra(folder, dev=dev), output)
 
 
+@manifest_app.command("join")
+def manifest_join(
+    manifests: Annotated[list[Path], typer.Argument(help="Two or more JSON files.")],
+    output: Output,
+    folders: Annotated[
+        str, typer.Option(help="Where the data of each lie in the folder of all the data, e.g. busbra,busi; in itself.")
+    ] = "",
+) -> None:
+    """Join manifests split by split; each entry keeps its manifest's name in the column dataset."""
+    from monai_lesion.datasets.joins import inside_folders, join_manifests
+    from monai_lesion.datasets.manifests import read_manifest
+
+    _write_manifest(
+        join_manifests([read_manifest(file) for file in manifests], inside_folders(listed(folders))), output
+    )
+
+
 @manifest_app.command("busi")
 def manifest_busi(
     folder: Annotated[Path, typer.Argument(help="Folder with benign, malignant and normal.")],

@@ -118,25 +118,36 @@ def load_manifest(
         ManifestError: naming the rule and the first ten entries that break it.
     """
     file = Path(path)
-    content = _parse(file)
+    content = read_manifest(file)
     root = Path(dataset_dir) if dataset_dir is not None else file.parent
     if not root.is_dir():
         raise ManifestError(root, "must be the folder of the data", got="no folder", fix="Name it with --dataset_dir")
     lists = {split: content[split] for split in SPLITS if split in content}
-    _check_schema(file, lists)
-    _check_separation(file, lists)
-    _check_once(file, lists)
     used = [(split, entry) for split in splits for entry in lists.get(split, [])]
     _check_files(file, root, used, labels=labels)
-    others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
-    _check_bytes(
-        file, root, [*used, *(pair for pair in others if os.path.isfile(os.path.join(root, pair[1]["image"])))]
-    )
+    check_images_apart(file, root, lists, splits)
     if labels:
         _check_labels(file, root, progress(used))
     texts = {key: str(content.get(key, "")) for key in ("description", "licence", "reference")}
-    name = str(content.get("name", file.stem))
-    return Manifest(name, file, root.absolute(), lists, labels=content.get("labels", {}), **texts)
+    return Manifest(str(content["name"]), file, root.absolute(), lists, labels=content.get("labels", {}), **texts)
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """The content of a manifest, its schema and the separation of its cases checked, but no file of the data.
+
+    Args:
+        path: the JSON file.
+
+    Raises:
+        ManifestError: naming the rule and the first ten entries that break it.
+    """
+    file = Path(path)
+    content = _parse(file)
+    lists = {split: content[split] for split in SPLITS if split in content}
+    _check_schema(file, lists)
+    _check_separation(file, lists)
+    _check_once(file, lists)
+    return {"name": file.stem, **content}
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -187,7 +198,7 @@ def _entry_faults(entry: Entry) -> Iterator[str]:
         for text in values:
             if not isinstance(text, str) or not text:
                 yield f"{key} is {json.dumps(value)}, not text" + (" or a list of it" if key == "label" else "")
-            elif key in ("image", "label") and _leaves_folder(text):
+            elif key in ("image", "label") and leaves_folder(text):
                 yield f"{key} {text} is not a path inside the data folder"
     if not isinstance(entry.get("empty", False), bool):
         yield f"empty is {json.dumps(entry['empty'])}, neither true nor false"
@@ -203,7 +214,7 @@ def _entry_faults(entry: Entry) -> Iterator[str]:
         yield f"spacing is {json.dumps(spacing)}, not the two steps of rows and columns in mm"
 
 
-def _leaves_folder(path: str) -> bool:
+def leaves_folder(path: str) -> bool:
     """Whether a path is absolute, climbs, or is written the way of Windows, which other systems cannot read."""
     return path.startswith("/") or path[1:2] == ":" or "\\" in path or ".." in path.split("/")
 
@@ -251,8 +262,23 @@ def _check_files(file: Path, root: Path, used: Sequence[tuple[str, Entry]], *, l
     _refuse(file, "each file must be inside the data folder", outside, "Copy the files in place of linking them.")
 
 
-def _check_bytes(file: Path, root: Path, used: Sequence[tuple[str, Entry]]) -> None:
-    """The same image in two splits: only files of equal size in two splits are hashed."""
+def check_images_apart(
+    file: Path, root: Path, lists: Mapping[str, Sequence[Entry]], splits: Sequence[str] = SPLITS
+) -> None:
+    """Refuse the same image in two splits; only files of equal size in two splits are hashed.
+
+    Args:
+        file: the manifest, for the message.
+        root: the folder of the data.
+        lists: the entries of each split.
+        splits: those whose files are all there; of the others, the files that are absent do not count.
+
+    Raises:
+        ManifestError: naming the images.
+    """
+    used = [(split, entry) for split in splits for entry in lists.get(split, [])]
+    others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
+    used += [pair for pair in others if os.path.isfile(os.path.join(root, pair[1]["image"]))]
     sizes: dict[int, list[int]] = defaultdict(list)
     for number, (_, entry) in enumerate(used):
         sizes[os.stat(os.path.join(root, entry["image"])).st_size].append(number)
