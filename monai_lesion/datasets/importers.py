@@ -122,6 +122,7 @@ def create_manifest(
     seed: int = 0,
     stratify: Sequence[str] = (),
     calibration: float = 0.0,
+    near_duplicates: bool = False,
     table: str | Path | None = None,
     key: str = "case_id",
     name: str = "",
@@ -139,6 +140,8 @@ def create_manifest(
         seed: of the shuffle.
         stratify: columns whose values are spread evenly over the splits.
         calibration: share of the training patients that go to the list ``calibration``; 0 makes none.
+        near_duplicates: make patients with pictures of equal look one, whose ``patient_id`` is that of the first, see
+            :func:`monai_lesion.datasets.near_duplicates.find_near_duplicates`.
         table: CSV file with more columns.
         key: the column of the table and of the entries that joins them.
         name: of the data set; empty takes the folder's.
@@ -159,9 +162,26 @@ def create_manifest(
             if entry.get(key) not in rows:
                 raise InputError(table, f"must have a row for each {key}", got=f"none for {entry.get(key)}")
             entry.update({column: value for column, value in rows[entry[key]].items() if column not in entry})
+    if near_duplicates:
+        entries = _one_patient_a_look(Path(dataset_dir), entries)
     about = {"description": description, "licence": licence, "reference": reference, "labels": {"1": "lesion"}}
     lists = deal(entries, split, seed=seed, stratify=stratify, calibration=calibration)
     return {"name": name or Path(dataset_dir).absolute().name, **about, **lists}
+
+
+def _one_patient_a_look(root: Path, entries: list[Entry]) -> list[Entry]:
+    """Give patients that share pictures of equal look one ``patient_id``; the others keep theirs."""
+    from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
+
+    looks = find_near_duplicates([root / entry["image"] for entry in entries])
+    patients = [str(entry.get("patient_id", entry["case_id"])) for entry in entries]
+    first = joined_groups([entry["image"] for entry in entries], patients, [str(look) for look in looks])
+    patient_of = dict(zip((entry["image"] for entry in entries), patients, strict=True))
+    joined = []
+    for entry, patient in zip(entries, patients, strict=True):
+        chosen = patient_of[first[entry["image"]]]
+        joined.append(entry if chosen == patient else {**entry, "patient_id": chosen})
+    return joined
 
 
 def table_rows(file: Path, columns: Sequence[str], fix: str = "") -> Iterator[dict[str, str]]:

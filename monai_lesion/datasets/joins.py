@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -131,9 +132,19 @@ def load_joined(
         | {"reference": one.reference, **one.splits}
         for one in loaded
     ]
-    content = join_manifests(contents, [one.dataset_dir.as_posix() for one in loaded])
+    root, folders = _common_folder([one.dataset_dir for one in loaded])
+    content = join_manifests(contents, folders)
     file = Path(" + ".join(str(one.path) for one in loaded))
     lists = {split: content[split] for split in SPLITS if split in content}
-    check_images_apart(file, Path(), lists, splits)
+    check_images_apart(file, root, lists, splits)
     about = {key: content[key] for key in ("description", "licence", "reference", "labels")}
-    return Manifest(content["name"], file, loaded[0].dataset_dir, lists, **about)
+    return Manifest(content["name"], file, root, lists, **about)
+
+
+def _common_folder(folders: Sequence[Path]) -> tuple[Path, list[str]]:
+    """The folder that holds all of them, and their places in it; on two drives, the first and whole paths."""
+    try:
+        root = Path(os.path.commonpath(folders))
+    except ValueError:
+        return folders[0], [folder.as_posix() for folder in folders]
+    return root, ["" if folder == root else folder.relative_to(root).as_posix() for folder in folders]

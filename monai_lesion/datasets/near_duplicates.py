@@ -5,6 +5,8 @@ Equal bytes are found by :func:`monai_lesion.datasets.manifests.load_manifest`; 
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
 from monai_lesion.images.reading import read_image
+
+logger = logging.getLogger(__name__)
 
 SIDE = 64  # pixels of the small pictures that are compared
 LIKENESS = 0.9  # measured on BUSI and BUS-BRA, see docs/how-to/busi.md
@@ -30,7 +34,8 @@ def find_near_duplicates(
     """Group pictures of equal look.
 
     Two pictures are alike when their grey values, each shrunk to 64 x 64, correlate. Likeness is passed on: a is in
-    the group of c where both are like b. Mirrored or turned pictures are not found.
+    the group of c where both are like b. Mirrored or turned pictures are not found, and captures of whole screens
+    may look alike by the scanner's frame alone. The log tells how many were found.
 
     Args:
         images: the files.
@@ -56,7 +61,12 @@ def find_near_duplicates(
             alike = np.argwhere(block @ vectors[other : other + _BLOCK].T >= likeness - 1e-6)
             for first, second in alike:
                 groups.join(start + int(first), other + int(second))
-    return [groups.first(number) for number in range(len(vectors))]
+    found = [groups.first(number) for number in range(len(vectors))]
+    sizes = Counter(found)
+    alike_count = sum(size for size in sizes.values() if size > 1)
+    told = alike_count, len(found), max(sizes.values(), default=0)
+    logger.info("%d of %d pictures look like another one; the largest group holds %d", *told)
+    return found
 
 
 def _look(file: str | Path, frame: int | None) -> NDArray[np.float32]:

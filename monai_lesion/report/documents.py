@@ -11,10 +11,13 @@ from typing import Any
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.measures.lesions import lesion_cells
 from monai_lesion.report.budgets import budget, missing
 from monai_lesion.report.costs import network_costs
 from monai_lesion.report.results import StudyResults, load_compared
 from monai_lesion.report.tables import (
+    ALARMS,
+    FOUND,
     Table,
     choices_table,
     comparisons_table,
@@ -104,9 +107,14 @@ def subgroup_tables(study: StudyResults) -> list[Table]:
             for column, groups in summary["by"].items():
                 rows += [_group(f"{column}: {name}", group) for name, group in groups.items()]
             columns = ["images", "n", "Dice", "Dice, median (quartiles)", "95 % HD, px", "95 % HD (MONAI), px"]
+            columns += ["missed", "false alarms", FOUND, ALARMS]
             note = "Mean ± standard deviation over the images, of one training."
+            if summary.get("without_lesion", {}).get("n"):
+                note += " Dice is over the images with a lesion."
+            keep = [i for i, name in enumerate(columns) if name not in (FOUND, ALARMS) or any(row[i] for row in rows)]
             title = f"Groups of images, {trial_name(trial)}"
-            tables.append(Table(title, [*columns, "missed", "false alarms"], rows, note))
+            rows = [[row[i] for i in keep] for row in rows]
+            tables.append(Table(title, [columns[i] for i in keep], rows, note))
     return tables
 
 
@@ -118,7 +126,7 @@ def _group(name: str, group: Mapping[str, Any]) -> list[str]:
         for measure, digits in (("dice", 3), ("hd95", 1), ("hd95_monai", 1))
     ]
     counts = [str(group["missed"]), str(group["false_alarms"])]
-    return [name, str(group["n"]), spreads[0], quartiles, *spreads[1:], *counts]
+    return [name, str(group["n"]), spreads[0], quartiles, *spreads[1:], *counts, *lesion_cells(group)]
 
 
 def _number(value: float | None, digits: int) -> str:

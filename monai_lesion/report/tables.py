@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from monai_lesion.measures.lesions import has_lesion, lesion_cells, summarise_lesions
 from monai_lesion.measures.metrics import FAILURES
 from monai_lesion.report.budgets import precision
 from monai_lesion.report.costs import Costs
@@ -18,6 +19,7 @@ from monai_lesion.report.results import Result, StudyResults, unique
 from monai_lesion.report.statistics import Spread, compare, spread
 
 OTHER_DATA, CPU_TIME = "paper, other data", "CPU, ms"
+FOUND, ALARMS = "lesions found", "false alarms without lesion"
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def results_table(study: StudyResults, costs: Mapping[str, Costs]) -> Table:
                 *_spread_cells(spread(trials, "hd95"), 2),
                 _spread_cells(spread(trials, "hd95_monai"), 2)[0],
                 *(_counts(trials, flag) for flag in FAILURES),
+                *_lesion_cells(trials),
                 *paper_results(study.table, entry, first.record.get("network_def")),
             ]
         )
@@ -129,7 +132,8 @@ def results_table(study: StudyResults, costs: Mapping[str, Costs]) -> Table:
     columns = ["network", "parameters", f"GFLOP at {_size(first)}", CPU_TIME, "weight decay", "seeds"]
     columns += ["Dice", "Dice, 95 % interval", "95 % HD, px", "95 % HD, 95 % interval", "95 % HD (MONAI), px"]
     optional = [CPU_TIME, f"Dice ({OTHER_DATA})", f"95 % HD ({OTHER_DATA})"]  # left out where there is nothing in them
-    columns += ["missed", "false alarms", *optional[1:]]
+    columns += ["missed", "false alarms", FOUND, ALARMS, *optional[1:]]
+    optional += [FOUND, ALARMS]
     keep = [i for i, column in enumerate(columns) if column not in optional or any(row[i] for row in rows)]
     note = _note(first, [trial for trials in networks.values() for trial in trials])
     if columns.index(CPU_TIME) in keep:
@@ -139,15 +143,17 @@ def results_table(study: StudyResults, costs: Mapping[str, Costs]) -> Table:
 
 def _note(first: Result, trials: Sequence[Result]) -> str:
     case_count = len({row["case_id"] for row in first.images})
+    without = sum(not has_lesion(row) for row in first.images)
+    apart = f" Dice is over the {len(first.images) - without} images with a lesion." if without else ""
     epochs = sorted({int(trial.record["epochs"]) for trial in trials if trial.record.get("epochs")})
     limits = unique(str(trial.record["max_epochs"]) for trial in trials if trial.record.get("max_epochs"))
     span = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else "".join(map(str, epochs))
     told = f", {span} epochs of at most {' or '.join(limits)}" if epochs and limits else ""
     return (
         f"{len(first.images)} test images of {case_count} cases, at their original size{told}. Mean ± standard "
-        "deviation over the seeds of the mean over images; intervals by bootstrap over cases. 95 % HD is the paper's "
-        "(both directed distance sets pooled), over the images where both masks hold something; missed lesions and "
-        "false alarms are counted per seed. The paper's figures are on its private data: another data set, no "
+        f"deviation over the seeds of the mean over images; intervals by bootstrap over cases.{apart} 95 % HD is the "
+        "paper's (both directed distance sets pooled), over the images where both masks hold something; missed lesions "
+        "and false alarms are counted per seed. The paper's figures are on its private data: another data set, no "
         "comparison."
     )
 
@@ -242,6 +248,12 @@ def _spread_cells(found: Spread, digits: int) -> tuple[str, str]:
 
 def _counts(trials: Sequence[Result], flag: str) -> str:
     return ", ".join(str(int(trial.column(flag).sum())) for trial in trials)
+
+
+def _lesion_cells(trials: Sequence[Result]) -> list[str]:
+    """Lesions found and false alarms on images without one, of each seed; empty where there is nothing to tell."""
+    cells = [lesion_cells({"n": len(trial.images), **summarise_lesions(trial.images)}) for trial in trials]
+    return [", ".join(column) if any(column) else "" for column in zip(*cells, strict=True)]
 
 
 def _size(trial: Result) -> str:
