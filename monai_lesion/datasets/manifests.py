@@ -67,9 +67,9 @@ class Manifest:
         return entries
 
     def _absolute(self, entry: Entry) -> Entry:
-        label = [str(self.dataset_dir / file) for file in label_files(entry)]
-        image = str(self.dataset_dir / entry["image"])
-        return {**entry, "image": image, "label": label[0] if isinstance(entry.get("label"), str) else label}
+        files = [str(self.dataset_dir / file) for file in label_files(entry)]
+        label = files[0] if files and isinstance(entry["label"], str) else files
+        return {**entry, "image": str(self.dataset_dir / entry["image"]), "label": label}
 
 
 def label_files(entry: Mapping[str, Any]) -> list[str]:

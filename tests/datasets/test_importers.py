@@ -12,7 +12,7 @@ import pytest
 
 from monai_lesion.datasets.importers import busbra, create_manifest, scan_folder
 from monai_lesion.datasets.manifests import SPLITS, load_manifest, write_manifest
-from monai_lesion.datasets.splits import DEALT, assign_splits, deal, split_sizes
+from monai_lesion.datasets.splits import DEALT, assign_splits, deal, set_aside, split_sizes
 from monai_lesion.errors import InputError
 from tests.shared_data import ABSENT, BUSBRA
 
@@ -219,6 +219,27 @@ def test_dealing_needs_no_patient_and_keeps_the_order() -> None:
     assert [len(lists[name]) for name in DEALT] == [6, 4, 2]
     for name in DEALT:
         assert lists[name] == [entry for entry in entries if entry in lists[name]]
+
+
+def test_calibration_takes_its_share_of_the_training_patients_only(folder: Path) -> None:
+    before, after = make(folder), make(folder, calibration=0.5, table=folder / "table.csv", stratify=["pathology"])
+    assert "calibration" not in before
+    assert [len(after[name]) for name in SPLITS] == [12, 8, 8, 12]
+    found = {name: {entry["patient_id"]: entry["pathology"] for entry in after[name]} for name in SPLITS}
+    assert len({patient for patients in found.values() for patient in patients}) == 10
+    assert sorted(Counter(found["calibration"].values()).values()) == [1, 2]
+
+
+def test_set_aside_keeps_the_order_and_leaves_the_rest_as_it_was() -> None:
+    entries = [{"case_id": str(case), "view": view} for case in range(20) for view in "ab"]
+    stays, aside = set_aside(entries, 0.15, seed=0)
+    assert len(aside) == 6
+    assert [entry for entry in entries if entry in aside] == aside
+    assert [entry for entry in entries if entry not in aside] == stays
+    assert set_aside(entries, 0, seed=0) == (entries, [])
+    for share in (1, -0.1):
+        with pytest.raises(InputError, match="share set aside: must be at least 0 and below 1, got"):
+            set_aside(entries, share, seed=0)
 
 
 def rows(name: str) -> list[dict[str, str]]:

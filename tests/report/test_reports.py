@@ -7,6 +7,7 @@ import re
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from monai_lesion.errors import InputError
@@ -310,3 +311,31 @@ def test_time_stands_behind_the_arithmetic_only_where_it_was_taken(output):
     assert timed.columns.index("CPU, ms") == 3
     assert [row[3] for row in timed.rows] == ["12"] * len(timed.rows)
     assert "CPU: one image in float32" in timed.note
+
+
+def test_images_without_a_lesion_and_with_several_are_told_apart(tmp_path):
+    output = make_study(tmp_path / "study", networks=["U-net"], seeds=[0])
+    (file,) = output.glob("trials/*/*/evaluation/per_image.csv")
+    with file.open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    rows[0].update(lesions="0", lesions_found="0", dice="0.0", missed="0", false_alarm="1", label="", hd95="")
+    rows[1].update(lesions="3", lesions_found="2", label=json.dumps([rows[1]["label"], rows[2]["label"]]))
+    with file.open("w", newline="") as table:
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (study,) = load_results([output])
+    table = results_table(study, {})
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert float(cells["Dice"].split()[0]) == pytest.approx(np.mean([float(row["dice"]) for row in rows[1:]]), abs=6e-4)
+    lesions = sum(int(row["lesions"]) for row in rows)
+    found = sum(int(row["lesions_found"]) for row in rows)
+    assert cells["lesions found"] == f"{found} of {lesions}"
+    assert cells["false alarms without lesion"] == "1 of 1 (100%)"
+    assert f"Dice is over the {len(rows) - 1} images with a lesion." in table.note
+    assert len(worst_images(study, "U-net", 3)) == 3
+    assert len(same_cases(study)) > 0
+    kept = keep_records([study], tmp_path / "kept")
+    (again,) = load_results([tmp_path / "kept"])
+    assert len(kept) == 1
+    assert results_table(again, {}).rows[0][-2:] == table.rows[0][-2:]
