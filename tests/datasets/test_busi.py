@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from monai_lesion.commands.app import app
 from monai_lesion.datasets.busi import busi
 from monai_lesion.datasets.manifests import SPLITS, load_manifest, write_manifest
 from monai_lesion.errors import InputError
@@ -23,7 +25,9 @@ needs_busi = pytest.mark.skipif(not GROUPS.is_file(), reason=ABSENT)
 
 @needs_busi
 def test_committed_busi_manifest_is_what_the_importer_makes(tmp_path: Path) -> None:
-    made = write_manifest(busi(BUSI, groups=GROUPS), tmp_path / "m.json")
+    made = tmp_path / "m.json"
+    called = CliRunner().invoke(app, ["manifest", "busi", str(BUSI), "--groups", str(GROUPS), "--output", str(made)])
+    assert called.output.splitlines()[-1] == "training 164, validation 50, test 78, calibration 27"
     assert made.read_bytes() == MANIFEST.read_bytes()
 
 
