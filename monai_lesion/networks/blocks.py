@@ -146,7 +146,7 @@ class Up(nn.Module):
         skip ----------------------+
 
     Up-sampling is (bi, tri)linear with aligned corners. Where pooling did not divide a side, zeros are added
-    half before and half after, as the authors' code does.
+    half before and half after, as the authors' code does. Without a skip, the stage sees what was enlarged alone.
     """
 
     def __init__(self, spatial_dims: int, stage: Stage) -> None:
@@ -154,9 +154,11 @@ class Up(nn.Module):
         self.up = UpSample(spatial_dims, scale_factor=2, mode="nontrainable", interp_mode="linear", align_corners=True)
         self.stage = stage
 
-    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Merge ``x`` ``(B, C1, H, W)`` with ``skip`` ``(B, C2, 2H or 2H + 1, 2W or 2W + 1)``."""
+    def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
+        """Merge ``x`` ``(B, C1, H, W)`` with ``skip`` ``(B, C2, 2H or 2H + 1, 2W or 2W + 1)``, where there is one."""
         x = self.up(x)
+        if skip is None:
+            return self.stage(x)  # type: ignore[no-any-return]
         padding: list[int] = []
         for axis in range(x.dim() - 1, 1, -1):  # F.pad counts axes from the last one
             missing = skip.shape[axis] - x.shape[axis]
