@@ -21,7 +21,8 @@ class SamePadding(nn.Conv2d):
         """Compute ``(B, out_channels, H / stride, W / stride)``."""
         total = self.kernel_size[0] - self.stride[0]
         before, after = total // 2, total - total // 2
-        padded = F.pad(input, [before, after, before, after])
+        # With the value written out, ONNX Runtime makes the padding a part of the convolution.
+        padded = F.pad(input, [before, after, before, after], value=0.0)
         return self._conv_forward(padded, self.weight, self.bias)  # type: ignore[no-any-return]
 
 

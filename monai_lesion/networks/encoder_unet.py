@@ -101,7 +101,8 @@ class EncoderUNet(SegmentationNetwork):
         self.reduction = 2 ** (1 + len(skips))
         decoder: list[nn.Module] = []
         for skip, out in zip([*reversed(skips), 0], _checked(decoder_channels, output_stride), strict=False):
-            decoder.append(Up(2, Stage(2, skip + channels, out, out, group_sizes=(group_size, group_size))))
+            stage = Stage(2, skip + channels, out, out, group_sizes=(group_size, group_size))
+            decoder.append(Up(2, stage, pads=False))  # sides are multiples of the stride
             channels = out
             self.reduction //= 2
         self.decoder = nn.ModuleList(decoder)
