@@ -1,4 +1,4 @@
-"""The bundle's overlays: one for each network of the paper, the same as a study trains, and one for each preset."""
+"""The bundle's overlays: networks of the paper, the same as a study trains, presets, and recipes, tested elsewhere."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,8 @@ from monai_lesion.models.presets import preset_names
 from monai_lesion.networks.complexity import NETWORKS
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
-OVERLAYS = {path.stem: path for path in sorted((BUNDLE / "overlays").glob("*.json"))}
+RECIPES = ("converge",)
+OVERLAYS = {path.stem: path for path in sorted((BUNDLE / "overlays").glob("*.json")) if path.stem not in RECIPES}
 
 
 def definition(variant):
