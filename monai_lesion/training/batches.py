@@ -33,7 +33,9 @@ class TrainingBatch:
     Args:
         sizes: ``[[epoch, [rows, columns]], ...]``: from that epoch on (0 is the first) pictures have that size. After
             the last one it stays so; validation always has the full size. A size above the loader's is refused.
-        augmentation: varies images and labels of a batch, as :class:`monai_lesion.training.BatchAugmentation` does.
+        augmentation: what varies images and labels of a batch, one after the other:
+            :class:`~monai_lesion.training.negatives.RemoveLesions` and
+            :class:`~monai_lesion.training.augmentations.BatchAugmentation`.
         teachers: networks whose mean probability becomes the label's second channel.
 
     Raises:
@@ -44,7 +46,7 @@ class TrainingBatch:
         self,
         *,
         sizes: Sequence[Any] | None = None,
-        augmentation: Callable[[torch.Tensor, torch.Tensor], Batch] | None = None,
+        augmentation: Sequence[Callable[[torch.Tensor, torch.Tensor], Batch]] = (),
         teachers: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.sizes = _checked(sizes or [])
@@ -59,7 +61,7 @@ class TrainingBatch:
     def __call__(self, batchdata: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> Batch:
         """The images and labels of a batch, as MONAI's trainer asks for them."""
         image, label = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
-        if self.size is None and self.augmentation is None and self.teachers is None:
+        if self.size is None and not self.augmentation and self.teachers is None:
             return image, label
         pixels, mask = _plain(image), _plain(label)
         if self.size is not None and tuple(pixels.shape[2:]) != self.size:
@@ -68,8 +70,8 @@ class TrainingBatch:
                 raise InputError("--sizes", "must not exceed --spatial_size", got=got)
             pixels = interpolate(pixels, self.size, mode="area")
             mask = (interpolate(mask.float(), self.size, mode="area") >= 0.5).to(mask.dtype)
-        if self.augmentation is not None:
-            pixels, mask = self.augmentation(pixels, mask)
+        for vary in self.augmentation:
+            pixels, mask = vary(pixels, mask)
         if self.teachers is not None:
             mask = torch.cat([mask.to(pixels.dtype), self.teachers(pixels)], dim=1)
         return _with_meta(pixels, image), _with_meta(mask, label)

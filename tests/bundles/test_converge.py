@@ -51,7 +51,7 @@ def test_average_of_the_weights_is_kept_and_validated(manifest, tmp_path):
 
 
 def test_resumed_training_is_an_unbroken_one_to_the_bit(manifest, tmp_path):
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -64,10 +64,10 @@ def test_resumed_training_is_an_unbroken_one_to_the_bit(manifest, tmp_path):
         def save_and_die(self, engine):
             save(self, engine)
             if engine.state.epoch == 2:
-                raise Killed
+                raise KilledError
 
         patch.setattr(Checkpoints, "__call__", save_and_die)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             converge(manifest, broken)
     converge(manifest, broken, resume=True)
     first, second = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, broken))
