@@ -135,7 +135,7 @@ def _window_beside(lesion: torch.Tensor, picture: torch.Tensor) -> Window | None
         height, width = int(share * rows), int(share * columns)
         top, left = int(_draw(0, rows - height + 1)), int(_draw(0, columns - width + 1))
         inside = slice(top, top + height), slice(left, left + width)
-        if not bool(lesion[inside].any()) and picture[:, *inside].mean() > picture.mean() / 2:
+        if not bool(lesion[inside].any()) and picture[:, inside[0], inside[1]].mean() > picture.mean() / 2:
             return top, top + height, left, left + width
     return None
 
