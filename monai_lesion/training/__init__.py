@@ -1,1 +1,27 @@
-"""How a network is trained beyond what MONAI and ignite bring: losses, averages, schedules, batches."""
+"""How a network is trained beyond what MONAI and ignite bring: handlers, losses, averages, schedules, batches.
+
+Those of a training work once an epoch and read the validation loss, so they stand after the ``ValidationHandler`` in
+the trainer's list, and ``AverageStatistics`` before it.
+"""
+
+from monai_lesion.training.checkpoints import Checkpoints
+from monai_lesion.training.epochs import AverageStatistics, EarlyStop, SeedEveryEpoch, StopOnBadLoss, val_loss
+from monai_lesion.training.evaluation import EvaluationTables, SaveMasks
+from monai_lesion.training.progress import MetricsLog, Progress
+from monai_lesion.training.tracking import TensorBoard, TrackedRun, untracked
+
+__all__ = [
+    "AverageStatistics",
+    "Checkpoints",
+    "EarlyStop",
+    "EvaluationTables",
+    "MetricsLog",
+    "Progress",
+    "SaveMasks",
+    "SeedEveryEpoch",
+    "StopOnBadLoss",
+    "TensorBoard",
+    "TrackedRun",
+    "untracked",
+    "val_loss",
+]
