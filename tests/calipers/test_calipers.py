@@ -28,7 +28,7 @@ from monai_lesion.calipers.markers import ASTERISK, DIAMOND, LIGHT_BLUE, OPEN_DI
 from monai_lesion.calipers.removal import move, shift_elsewhere, shifted
 from monai_lesion.commands.app import app
 from monai_lesion.errors import InputError
-from monai_lesion.phantoms.files import simulate_case
+from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.pipeline.transforms import preprocessing
 from monai_lesion.study.calipers import compare_images, differences, format_comparison, variants, write_comparison
 from tests.shared_data import BUSBRA
