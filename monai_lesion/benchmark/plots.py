@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_lesion.benchmark.rows import Row
 from monai_lesion.errors import InputError
-from monai_lesion.report.labels import label_points
+from monai_lesion.report.point_labels import label_points
 
 COLOURS = ("#8a8f98", "#1f5a96", "#c8641e", "#2d8659", "#7a4ea3")
 MARKS = {"fp32": "o", "bf16": "s", "int8": "^"}

@@ -15,7 +15,8 @@ import torch
 
 from monai_lesion.errors import InputError
 from monai_lesion.phantoms.files import write_phantoms
-from monai_lesion.report.pages import markdown_tables
+from monai_lesion.report.documents import document
+from monai_lesion.report.sections import read_sections
 from monai_lesion.study.engines import RayEngine, SequentialEngine, check_address
 from monai_lesion.study.jobs import TRAIN, run_job
 from monai_lesion.study.records import read_record
@@ -131,8 +132,7 @@ def test_a_study_runs_resumes_and_reports(manifest, study_file, tmp_path):
     outcome, lines = run(study_file(), manifest, tmp_path / "whole")
     assert lines == ["4 of 4 networks are trained already"]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "whole").rglob("*.pt")} == before
-    table = markdown_tables([tmp_path / "whole"])
-    assert "| Lighter U-net @1 | 1,983,583 |" in table
+    assert "| Lighter U-net @1 | 1,983,583 |" in document([tmp_path / "whole"])
 
 
 @pytest.mark.slow
@@ -213,7 +213,8 @@ def test_ray_with_two_workers_one_of_them_killed_gives_the_table_of_the_sequenti
     assert killed, "no worker was killed in time"
     assert outcome.failures == {}
     assert read_record(killed[0])["resumed"] == 1
-    assert markdown_tables([output]) == markdown_tables([tmp_path / "one"])
+    (two,), (one,) = read_sections([output]), read_sections([tmp_path / "one"])
+    assert two.tables == one.tables
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"  # which the processes that Ray starts inherit
     assert not ray.is_initialized()
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from monai_lesion.images.overlays import draw_overlay, pick_by_percentile
 from monai_lesion.images.readers import read_image, read_mask
-from monai_lesion.report.results import Result, StudyResults, stack
+from monai_lesion.report.comparisons import stack
+from monai_lesion.report.studies import StudyRecords, TrialRecord
 
 PERCENTILES = (5, 25, 50, 75, 95)
 WORST = 20
@@ -31,19 +32,19 @@ class Picture:
     caption: str
 
 
-def mean_dice(networks: Mapping[str, Sequence[Result]]) -> list[float]:
+def mean_dice(networks: Mapping[str, Sequence[TrialRecord]]) -> list[float]:
     """The Dice of every image, over all networks and seeds."""
     return [float(value) for value in np.mean([stack(t, "dice").mean(axis=0) for t in networks.values()], axis=0)]
 
 
-def has_pictures(study: StudyResults) -> bool:
+def has_pictures(study: StudyRecords) -> bool:
     """Whether images, labels and masks are at hand; kept records have none."""
     trials = [trial for tested in study.compared().values() for trial in tested[:1]]
     files = [path for t in trials for path in (t.source(0, "image"), t.source(0, "label"), t.mask(0))]
     return all(path.is_file() for path in files)
 
 
-def same_cases(study: StudyResults) -> list[list[Picture]]:
+def same_cases(study: StudyRecords) -> list[list[Picture]]:
     """The same images across networks, picked by percentile of their mean Dice; a row an image.
 
     Source:
@@ -61,7 +62,7 @@ def same_cases(study: StudyResults) -> list[list[Picture]]:
     return rows
 
 
-def worst_images(study: StudyResults, reference: str, count: int = WORST) -> list[Picture]:
+def worst_images(study: StudyRecords, reference: str, count: int = WORST) -> list[Picture]:
     """The images with the lowest mean Dice over all networks and seeds, with the contours of one of them.
 
     Args:
@@ -83,17 +84,17 @@ def worst_images(study: StudyResults, reference: str, count: int = WORST) -> lis
     return pictures
 
 
-def _name(trial: Result, number: int) -> str:
+def _name(trial: TrialRecord, number: int) -> str:
     row = trial.images[number]
     return f"case {row['case_id']} {row.get('view', '')}".strip()
 
 
-def _score(trial: Result, number: int) -> str:
+def _score(trial: TrialRecord, number: int) -> str:
     row = trial.images[number]
     return f"Dice {row['dice']:.3f}" + (", missed" if row["missed"] else "")
 
 
-def _overlay(trial: Result, number: int, *, prediction: bool = True) -> bytes:
+def _overlay(trial: TrialRecord, number: int, *, prediction: bool = True) -> bytes:
     pixels = read_image(trial.source(number, "image"), frame=0).pixels
     label = read_mask(trial.source(number, "label"))
     pred = read_mask(trial.mask(number)) if prediction else None
