@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,6 +123,23 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
             raise ImageError(file, "a mask must be grey", got="colours", fix="Save the mask with one channel")
         array = array[..., 0]
     return np.asarray(array.T > 0)
+
+
+def read_masks(paths: Sequence[str | Path]) -> NDArray[np.bool_]:
+    """The union of masks of one size, each read by :func:`read_mask`: several lesions, or several files of one.
+
+    Raises:
+        ImageError: as :func:`read_mask`, when there is none, or when two differ in size.
+    """
+    if not paths:
+        raise ImageError("the mask", "must be at least one file", got="none")
+    union = read_mask(paths[0])
+    for path in paths[1:]:
+        mask = read_mask(path)
+        if mask.shape != union.shape:
+            raise ImageError(path, f"must have the size of {paths[0]}, {union.shape}", got=mask.shape)
+        union = union | mask
+    return union
 
 
 def frame_count(path: str | Path) -> int:

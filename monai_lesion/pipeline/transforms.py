@@ -37,7 +37,7 @@ from monai.transforms import (
 )
 
 from monai_lesion.errors import InputError
-from monai_lesion.images.readers import MaskReader, UltrasoundReader
+from monai_lesion.images.readers import LoadLabeld, UltrasoundReader
 
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)  # see _loading
 
@@ -140,7 +140,7 @@ def _loading(keys: Sequence[str]) -> list[Any]:
     with warnings.catch_warnings():  # LoadImaged also makes MONAI's own readers, which miss a codec nobody needs here
         warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
         for key in keys:
-            steps.append(LoadImaged(key, reader=MaskReader if key == "label" else UltrasoundReader))
+            steps.append(LoadLabeld(key) if key == "label" else LoadImaged(key, reader=UltrasoundReader))
             steps.append(EnsureChannelFirstd(key, channel_dim="no_channel" if key == "label" else None))
     return [*steps, Uprightd(keys), *([SameSized()] if "label" in keys and "image" in keys else [])]
 

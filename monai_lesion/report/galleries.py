@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_lesion.images.overlays import draw_overlay, pick_by_percentile
-from monai_lesion.images.readers import read_image, read_mask
-from monai_lesion.report.comparisons import stack
+from monai_lesion.images.reading import read_image, read_mask, read_masks
 from monai_lesion.report.studies import StudyRecords, TrialRecord
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -33,14 +32,15 @@ class Picture:
 
 
 def mean_dice(networks: Mapping[str, Sequence[TrialRecord]]) -> list[float]:
-    """The Dice of every image, over all networks and seeds."""
-    return [float(value) for value in np.mean([stack(t, "dice").mean(axis=0) for t in networks.values()], axis=0)]
+    """The Dice of every image, over all networks and seeds; 1 or 0 for one without a lesion, as in the tables."""
+    scores = [[[row["dice"] for row in trial.images] for trial in trials] for trials in networks.values()]
+    return [float(value) for value in np.mean([np.mean(seeds, axis=0) for seeds in scores], axis=0)]
 
 
 def has_pictures(study: StudyRecords) -> bool:
     """Whether images, labels and masks are at hand; kept records have none."""
     trials = [trial for tested in study.compared().values() for trial in tested[:1]]
-    files = [path for t in trials for path in (t.source(0, "image"), t.source(0, "label"), t.mask(0))]
+    files = [path for t in trials for path in (t.image(0), *t.labels(0), t.mask(0))]
     return all(path.is_file() for path in files)
 
 
@@ -95,8 +95,9 @@ def _score(trial: TrialRecord, number: int) -> str:
 
 
 def _overlay(trial: TrialRecord, number: int, *, prediction: bool = True) -> bytes:
-    pixels = read_image(trial.source(number, "image"), frame=0).pixels
-    label = read_mask(trial.source(number, "label"))
+    pixels = read_image(trial.image(number), frame=0).pixels
+    files = trial.labels(number)
+    label = read_masks(files) if files else np.zeros(pixels.shape[:2], bool)
     pred = read_mask(trial.mask(number)) if prediction else None
     return _jpeg(draw_overlay(pixels, label=label, pred=pred))
 

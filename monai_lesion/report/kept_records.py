@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.files import replacing
+from monai_lesion.measures.lesions import COUNTS
 from monai_lesion.measures.metrics import FAILURES, MEASURES
 from monai_lesion.report.studies import StudyRecords, TrialRecord
 from monai_lesion.study.records import write_record
@@ -76,7 +77,7 @@ def _named(row: Any) -> dict[str, str]:
 
 def _rounded(row: Any) -> dict[str, str]:
     measures = {key: "" if math.isnan(row[key]) else f"{row[key]:.5f}" for key in MEASURES}
-    return {**measures, **{key: str(row[key]) for key in FAILURES}}
+    return {**measures, **{key: str(row[key]) for key in (*FAILURES, *COUNTS) if key in row}}
 
 
 def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
+from monai_lesion.measures.lesions import COUNTS, has_lesion
 from monai_lesion.measures.metrics import FAILURES, MEASURES
 from monai_lesion.study.checks import STUDY
 from monai_lesion.study.jobs import read_log
@@ -50,18 +51,28 @@ class TrialRecord:
         return self.record.get("seed")
 
     def column(self, name: str) -> Numbers:
-        """A measure of every image."""
-        return np.array([row[name] for row in self.images], dtype=np.float64)
+        """A measure of every image; Dice is nan where there is no lesion, and such images are counted apart."""
+        known = [name != "dice" or has_lesion(row) for row in self.images]
+        values = [row[name] if told else math.nan for row, told in zip(self.images, known, strict=True)]
+        return np.array(values, dtype=np.float64)
 
     def mask(self, number: int) -> Path:
         """The predicted mask of an image; it may be absent from kept records."""
         return self.folder / "evaluation" / str(self.images[number].get("mask") or "absent")
 
-    def source(self, number: int, key: str) -> Path:
-        """The file of an image or its label."""
+    def image(self, number: int) -> Path:
+        """The file of an image."""
+        return self._root() / str(self.images[number].get("image") or "absent")
+
+    def labels(self, number: int) -> list[Path]:
+        """The mask files of an image, whose union is its reference; none without a lesion."""
+        text = str(self.images[number].get("label") or "")
+        files = json.loads(text) if text.startswith("[") else [text] if text or has_lesion(self.images[number]) else []
+        return [self._root() / (file or "absent") for file in files]
+
+    def _root(self) -> Path:
         data = self.record.get("manifest", {})
-        root = data.get("dataset_dir") or Path(str(data.get("path", ""))).parent
-        return Path(root) / str(self.images[number].get(key) or "absent")
+        return Path(data.get("dataset_dir") or Path(str(data.get("path", ""))).parent)
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,7 @@ def _read_images(file: Path) -> list[dict[str, Any]]:
         try:
             row.update({name: float(row[name]) if row[name] else math.nan for name in MEASURES})
             row.update({name: int(row[name]) for name in FAILURES})
+            row.update({name: int(row[name]) for name in COUNTS if row.get(name)})
         except (KeyError, ValueError) as error:
             raise InputError(f"{file}, row {number + 1}", f"must have {', '.join(MEASURES)}", got=error) from error
     return rows

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from monai_lesion.measures.lesions import has_lesion, lesion_cells, summarise_lesions
 from monai_lesion.measures.metrics import FAILURES
 from monai_lesion.report.budgets import precision
 from monai_lesion.report.comparisons import Spread, compare, spread
@@ -15,6 +17,7 @@ from monai_lesion.report.studies import StudyRecords, TrialRecord, unique
 from monai_lesion.report.tables import Table, number, p_value
 
 OTHER_DATA, CPU_TIME = "paper, other data", "CPU, ms"
+FOUND, ALARMS = "lesions found", "false alarms without lesion"
 EPOCHS = 20  # rows of a table of the training
 
 
@@ -42,6 +45,7 @@ def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
                 *_spread_cells(spread(trials, "hd95"), ".2f"),
                 _spread_cells(spread(trials, "hd95_monai"), ".2f")[0],
                 *(_counts(trials, flag) for flag in FAILURES),
+                *_lesion_cells(trials),
                 *paper_results(study.table, entry, first.record.get("network_def")),
             ]
         )
@@ -49,25 +53,34 @@ def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
     columns = ["network", "parameters", f"GFLOP at {_size(first)}", CPU_TIME, "weight decay", "seeds"]
     columns += ["Dice", "Dice, 95 % interval", "95 % HD, px", "95 % HD, 95 % interval", "95 % HD (MONAI), px"]
     optional = [CPU_TIME, f"Dice ({OTHER_DATA})", f"95 % HD ({OTHER_DATA})"]  # left out where there is nothing in them
-    columns += ["missed", "false alarms", *optional[1:]]
-    keep = [i for i, column in enumerate(columns) if column not in optional or any(row[i] for row in rows)]
+    columns += ["missed", "false alarms", FOUND, ALARMS, *optional[1:]]
+    table = _without_empty(Table(study.title or study.name, columns, rows), [*optional, FOUND, ALARMS])
     note = _note(first, [trial for trials in networks.values() for trial in trials])
-    if columns.index(CPU_TIME) in keep:
+    if CPU_TIME in table.columns:
         note += " CPU: one image in float32 in PyTorch on the machine of the report, median of five."
-    return Table(study.title or study.name, [columns[i] for i in keep], [[row[i] for i in keep] for row in rows], note)
+    return replace(table, note=note)
+
+
+def _without_empty(table: Table, optional: Sequence[str]) -> Table:
+    """The table without those of the optional columns that have nothing in them."""
+    keep = [i for i, name in enumerate(table.columns) if name not in optional or any(row[i] for row in table.rows)]
+    rows = [[row[i] for i in keep] for row in table.rows]
+    return replace(table, columns=[table.columns[i] for i in keep], rows=rows)
 
 
 def _note(first: TrialRecord, trials: Sequence[TrialRecord]) -> str:
     case_count = len({row["case_id"] for row in first.images})
+    without = sum(not has_lesion(row) for row in first.images)
+    apart = f" Dice is over the {len(first.images) - without} images with a lesion." if without else ""
     epochs = sorted({int(trial.record["epochs"]) for trial in trials if trial.record.get("epochs")})
     limits = unique(str(trial.record["max_epochs"]) for trial in trials if trial.record.get("max_epochs"))
     span = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else "".join(map(str, epochs))
     told = f", {span} epochs of at most {' or '.join(limits)}" if epochs and limits else ""
     return (
         f"{len(first.images)} test images of {case_count} cases, at their original size{told}. Mean ± standard "
-        "deviation over the seeds of the mean over images; intervals by bootstrap over cases. 95 % HD is the paper's "
-        "(both directed distance sets pooled), over the images where both masks hold something; missed lesions and "
-        "false alarms are counted per seed. The paper's figures are on its private data: another data set, no "
+        f"deviation over the seeds of the mean over images; intervals by bootstrap over cases.{apart} 95 % HD is the "
+        "paper's (both directed distance sets pooled), over the images where both masks hold something; missed lesions "
+        "and false alarms are counted per seed. The paper's figures are on its private data: another data set, no "
         "comparison."
     )
 
@@ -121,9 +134,12 @@ def subgroup_tables(study: StudyRecords) -> list[Table]:
             for column, groups in summary["by"].items():
                 rows += [_group(f"{column}: {name}", group) for name, group in groups.items()]
             columns = ["images", "n", "Dice", "Dice, median (quartiles)", "95 % HD, px", "95 % HD (MONAI), px"]
+            columns += ["missed", "false alarms", FOUND, ALARMS]
             note = "Mean ± standard deviation over the images, of one training."
+            if summary.get("without_lesion", {}).get("n"):
+                note += " Dice is over the images with a lesion."
             title = f"Groups of images, {trial_name(trial)}"
-            tables.append(Table(title, [*columns, "missed", "false alarms"], rows, note))
+            tables.append(_without_empty(Table(title, columns, rows, note), [FOUND, ALARMS]))
     return tables
 
 
@@ -134,8 +150,16 @@ def _group(name: str, group: Mapping[str, Any]) -> list[str]:
         f"{number(group[measure]['mean'], form)} ± {number(group[measure]['std'], form)}"
         for measure, form in (("dice", ".3f"), ("hd95", ".1f"), ("hd95_monai", ".1f"))
     ]
-    counts = [str(group["missed"]), str(group["false_alarms"])]
-    return [name, str(group["n"]), spreads[0], f"{middle} ({low} to {high})", *spreads[1:], *counts]
+    counts = [str(group["missed"]), str(group["false_alarms"]), *lesion_cells(group)]
+    return [
+        name,
+        str(group["n"]),
+        spreads[0],
+        f"{middle} ({low} to {high})",
+        *spreads[1:],
+        *counts,
+        *lesion_cells(group),
+    ]
 
 
 def training_table(study: StudyRecords) -> Table | None:
@@ -221,6 +245,12 @@ def _spread_cells(found: Spread, form: str) -> tuple[str, str]:
 
 def _counts(trials: Sequence[TrialRecord], flag: str) -> str:
     return ", ".join(str(int(trial.column(flag).sum())) for trial in trials)
+
+
+def _lesion_cells(trials: Sequence[TrialRecord]) -> list[str]:
+    """Lesions found and false alarms on images without one, of each seed; empty where there is nothing to tell."""
+    cells = [lesion_cells({"n": len(trial.images), **summarise_lesions(trial.images)}) for trial in trials]
+    return [", ".join(column) if any(column) else "" for column in zip(*cells, strict=True)]
 
 
 def _size(trial: TrialRecord) -> str:

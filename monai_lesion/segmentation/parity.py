@@ -146,9 +146,10 @@ def of_manifest(manifest: str | Path, dataset_dir: str | Path | None = None, *, 
     entries = loaded.entries(split)
 
     def read() -> Iterator[Picture]:
-        from monai_lesion.images.readers import read_image, read_mask
+        from monai_lesion.datasets.manifests import read_label
+        from monai_lesion.images.reading import read_image
 
         for entry in entries:
-            yield Picture(read_image(entry["image"]).pixels, read_mask(entry["label"]))
+            yield Picture(read_image(entry["image"]).pixels, read_label(entry))
 
     return Pictures(f"{loaded.name}, {split} split", read)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from monai_lesion.calipers.detection import Annotations, find_annotations
 from monai_lesion.calipers.markers import Pixels
 from monai_lesion.calipers.removal import annotation_mask, inpaint, move, shift_elsewhere, shifted
+from monai_lesion.datasets.manifests import read_label
 from monai_lesion.errors import InputError
-from monai_lesion.images.reading import read_image, read_mask
+from monai_lesion.images.reading import read_image
 from monai_lesion.measures.metrics import score_image
 from monai_lesion.measures.statistics import bootstrap_interval, holm, paired_test
 
@@ -95,7 +96,7 @@ def compare_images(
     """
     records: list[Record] = []
     for entry in progress(entries):
-        image, label = read_image(entry["image"], frame=entry.get("frame")).pixels, read_mask(entry["label"])
+        image, label = read_image(entry["image"], frame=entry.get("frame")).pixels, read_label(entry)
         found = find_annotations(image)
         made = Variants({"original": image}, (0, 0))
         if found:

@@ -114,10 +114,11 @@ def check_data(study: Study, place: Place, progress: Any = iter) -> None:
         ManifestError: as ``load_manifest``, and when a split is missing.
         InputError: when the training split is too small for a network.
     """
-    from monai_lesion.datasets.manifests import SPLITS, load_manifest
+    from monai_lesion.datasets.manifests import load_manifest
+    from monai_lesion.datasets.splits import DEALT
 
-    loaded = load_manifest(place.manifest, place.dataset_dir, splits=SPLITS, progress=progress)
-    for split in SPLITS:
+    loaded = load_manifest(place.manifest, place.dataset_dir, splits=DEALT, progress=progress)
+    for split in DEALT:
         loaded.entries(split)
     images = len(loaded.splits["training"])
     for entry in study.entries:

@@ -15,10 +15,10 @@ from monai_lesion.datasets.image_lists import output_names
 from monai_lesion.datasets.manifests import Manifest
 from monai_lesion.errors import InputError
 from monai_lesion.files import hash_file
-from monai_lesion.images.overlays import PERCENTILES, write_overlays
 from monai_lesion.images.writers import write_mask
 from monai_lesion.measures.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
+from monai_lesion.training.overlay_sheets import PERCENTILES, write_overlays
 from monai_lesion.training.processes import refuse_processes
 from monai_lesion.training.tracking import track_evaluation
 

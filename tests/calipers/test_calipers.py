@@ -307,7 +307,7 @@ def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
     assert (facts["network"], facts["input"], facts["runtime"]) == ("box", "[64, 64]", "openvino bf16")
     result = CliRunner().invoke(app, [*arguments, "--split", "fold9"])
     assert isinstance(result.exception, InputError)
-    assert "--split: must be one of training, validation, test, got fold9" in str(result.exception)
+    assert "--split: must be one of training, validation, test, calibration, got fold9" in str(result.exception)
 
 
 def items(picture: np.ndarray) -> dict[str, MetaTensor]:
@@ -412,14 +412,15 @@ def test_the_bundle_reaches_the_option():
 
 
 @pytest.mark.skipif(not BUSBRA.is_dir(), reason="BUS-BRA is not here")
-def test_hand_marks_are_of_training_images_only_and_most_are_found():
+def test_hand_marks_are_of_training_and_calibration_images_only_and_most_are_found():
     with open("data_manifests/busbra_calipers.csv", newline="") as file:
         marks = list(csv.DictReader(file))
     with open("data_manifests/busbra_dev.json", encoding="utf-8") as file:
-        training = {entry["image"] for entry in json.load(file)["training"]}
+        content = json.load(file)
+    listed = {entry["image"] for split in ("training", "calibration") for entry in content[split]}
     images = {mark["image"] for mark in marks}
     assert len(images) == 60
-    assert images <= training
+    assert images <= listed
     hits = total = 0
     for image in sorted(images)[:6]:
         found = find_annotations(np.asarray(Image.open(BUSBRA / image).convert("L")))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_lesion.datasets.manifests import SPLITS, load_manifest
+from monai_lesion.datasets.manifests import load_manifest
+from monai_lesion.datasets.splits import DEALT
 from monai_lesion.errors import InputError
 from monai_lesion.phantoms import files as phantoms
 from monai_lesion.phantoms.cases import GENERATOR, simulate_case
@@ -72,11 +73,11 @@ def test_files_hold_what_the_simulation_gave(written, cases):
 
 @pytest.mark.parametrize(("name", "suffix"), [("phantoms.json", ".png"), ("phantoms_dicom.json", ".dcm")])
 def test_manifest_passes_every_check(written, cases, name, suffix):
-    manifest = load_manifest(written / name, splits=SPLITS)
-    assert [len(manifest.entries(split)) for split in SPLITS] == [6, 2, 2]
-    per_split = [{entry["case_id"] for entry in manifest.entries(split)} for split in SPLITS]
+    manifest = load_manifest(written / name, splits=DEALT)
+    assert [len(manifest.entries(split)) for split in DEALT] == [6, 2, 2]
+    per_split = [{entry["case_id"] for entry in manifest.entries(split)} for split in DEALT]
     assert set().union(*per_split) == {f"000{number}" for number in range(1, 6)}
-    for split in SPLITS:
+    for split in DEALT:
         for entry in manifest.entries(split):
             assert entry["image"].endswith(suffix)
             view = {v.view: v for v in cases[int(entry["case_id"]) - 1].views}[entry["view"]]
@@ -86,8 +87,8 @@ def test_manifest_passes_every_check(written, cases, name, suffix):
 
 
 def test_three_cases_give_each_split_one(tmp_path):
-    manifest = load_manifest(write_phantoms(tmp_path / "x", cases=3, workers=0, progress=False), splits=SPLITS)
-    assert [len(manifest.entries(split)) for split in SPLITS] == [2, 2, 2]
+    manifest = load_manifest(write_phantoms(tmp_path / "x", cases=3, workers=0, progress=False), splits=DEALT)
+    assert [len(manifest.entries(split)) for split in DEALT] == [2, 2, 2]
 
 
 def test_only_dicom_leaves_no_png_images(tmp_path):
@@ -203,7 +204,7 @@ def test_two_processes_make_them_at_once(tmp_path):
     answers = {process.communicate(timeout=120)[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert len(answers) == 1
-    load_manifest(Path(answers.pop().strip()), splits=SPLITS)
+    load_manifest(Path(answers.pop().strip()), splits=DEALT)
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -37,6 +37,24 @@ def test_a_missed_lesion_is_left_out_of_the_distance_but_not_of_dice():
     assert spread([trial], "hd95").mean == pytest.approx(2.0)
 
 
+def test_an_image_without_a_lesion_is_left_out_of_dice_and_its_case_of_the_test():
+    trials = [result([0.8, 0.6, 1.0, 0.0], cases=["a", "a", "n", "n"]), result([0.7, 0.5, 0.0, 0.0])]
+    for trial in trials:
+        for number, row in enumerate(trial.images):
+            row.update(lesions=0 if number > 1 else 1, case_id="aann"[number])
+    assert spread(trials[:1], "dice").mean == pytest.approx(0.7)
+    assert math.isnan(case_means(trials[:1], "dice")["n"])
+    other = compare({"x": trials[:1], "y": trials[1:]}, "x")["y"]
+    assert (other.difference, other.cases) == (pytest.approx(-0.1), 1)
+
+
+def test_labels_of_an_image_are_one_file_several_or_none():
+    rows = [{"label": "m.png"}, {"label": '["m.png", "n.png"]'}, {"label": "", "lesions": 0}, {"label": ""}]
+    trial = TrialRecord(Path("."), {"manifest": {"dataset_dir": "/data"}}, (), rows)
+    names = [[path.relative_to("/data").as_posix() for path in trial.labels(number)] for number in range(4)]
+    assert names == [["m.png"], ["m.png", "n.png"], [], ["absent"]]
+
+
 def test_a_network_that_finds_nothing_has_no_distance():
     assert math.isnan(spread([result([0.0, 0.0])], "hd95").mean)
 

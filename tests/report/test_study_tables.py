@@ -1,9 +1,15 @@
 """The tables of a study."""
 
 import csv
+import json
 import re
 
+import numpy as np
+import pytest
+
 from monai_lesion.report.costs import network_costs
+from monai_lesion.report.galleries import same_cases, worst_images
+from monai_lesion.report.kept_records import keep_records
 from monai_lesion.report.pages import write_report
 from monai_lesion.report.studies import load_studies
 from monai_lesion.report.study_tables import results_table, training_table
@@ -78,3 +84,31 @@ def test_a_long_training_is_told_in_few_rows_the_last_among_them(tmp_path):
     table = training_table(load_studies([output])[0])
     assert len(table.rows) <= 20
     assert table.rows[-1] == ["93", "0.800", "0.011", "0.200", "2.0"]
+
+
+def test_images_without_a_lesion_and_with_several_are_told_apart(tmp_path):
+    output = make_study(tmp_path / "study", networks=["U-net"], seeds=[0])
+    (file,) = output.glob("trials/*/*/evaluation/per_image.csv")
+    with file.open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    rows[0].update(lesions="0", lesions_found="0", dice="0.0", missed="0", false_alarm="1", label="", hd95="")
+    rows[1].update(lesions="3", lesions_found="2", label=json.dumps([rows[1]["label"], rows[2]["label"]]))
+    with file.open("w", newline="") as table:
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (study,) = load_studies([output])
+    table = results_table(study, {})
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert float(cells["Dice"].split()[0]) == pytest.approx(np.mean([float(row["dice"]) for row in rows[1:]]), abs=6e-4)
+    lesions = sum(int(row["lesions"]) for row in rows)
+    found = sum(int(row["lesions_found"]) for row in rows)
+    assert cells["lesions found"] == f"{found} of {lesions}"
+    assert cells["false alarms without lesion"] == "1 of 1 (100%)"
+    assert f"Dice is over the {len(rows) - 1} images with a lesion." in table.note
+    assert len(worst_images(study, "U-net", 3)) == 3
+    assert len(same_cases(study)) > 0
+    kept = keep_records([study], tmp_path / "kept")
+    (again,) = load_studies([tmp_path / "kept"])
+    assert len(kept) == 1
+    assert results_table(again, {}).rows[0][-2:] == table.rows[0][-2:]
