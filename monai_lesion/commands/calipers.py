@@ -43,7 +43,8 @@ def calipers(
     """Compare one network on pictures with calipers, with them removed, and with them moved elsewhere."""
     from monai_lesion.datasets.defaults import open_data
     from monai_lesion.datasets.manifests import SPLITS
-    from monai_lesion.study.calipers import compare_images, write_comparison
+    from monai_lesion.report.calipers import write_comparison
+    from monai_lesion.study.calipers import compare_images
 
     if split not in SPLITS:
         raise InputError("--split", f"must be one of {', '.join(SPLITS)}", got=split)

@@ -17,16 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
-from monai_lesion.phantoms.cases import GENERATOR, LesionShape, SimulatedCase, SimulatedView, simulate_case
-
-__all__ = [
-    "LesionShape",
-    "SimulatedCase",
-    "SimulatedView",
-    "default_phantoms",
-    "simulate_case",
-    "write_phantoms",
-]
+from monai_lesion.phantoms.cases import GENERATOR, simulate_case
 
 DEFAULT_CASES, DEFAULT_SEED = 48, 0
 SUFFIXES = {"png": ".png", "dicom": ".dcm"}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from monai_lesion.machine.timing import median_milliseconds
-from monai_lesion.report.results import Result
+from monai_lesion.report.studies import TrialRecord
 
 REPEATS = 5
 
@@ -21,7 +21,7 @@ class Costs(NamedTuple):
     milliseconds: float | None = None
 
 
-def network_costs(networks: Mapping[str, Sequence[Result]], *, cpu_time: bool = False) -> dict[str, Costs]:
+def network_costs(networks: Mapping[str, Sequence[TrialRecord]], *, cpu_time: bool = False) -> dict[str, Costs]:
     """The costs of each network whose definition is recorded.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 from PIL import Image
@@ -111,3 +112,14 @@ def change(output, pattern, **values):
     for file in output.glob(pattern):
         record = json.loads(file.read_text())
         write_record(file.parent, {**record, **values})
+
+
+def read_table(page, name):
+    """The rows of a table beside a page."""
+    with (page.parent / "tables" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sections(text):
+    """The parts of a document by their headings."""
+    return dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.M | re.S))

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from monai_lesion.report.labels import label_points
+from monai_lesion.report.point_labels import label_points
 
 
 @pytest.fixture

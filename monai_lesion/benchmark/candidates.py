@@ -19,7 +19,7 @@ SEED = 0  # of weights that nobody trained
 
 
 @dataclass(frozen=True)
-class Entry:
+class Candidate:
     """A network to measure.
 
     Args:
@@ -62,14 +62,14 @@ class Costs:
     merged_flops: int
 
 
-def costs_of(entry: Entry, size: int) -> Costs:
+def costs_of(candidate: Candidate, size: int) -> Costs:
     """What a network costs at ``size`` x ``size`` pixels."""
-    network = entry.build()
+    network = candidate.build()
     shape = (1, 3, size, size)
     return Costs(count_parameters(network), count_flops(network, shape), count_flops(reparameterize(network), shape))
 
 
-def find_entries(networks: Sequence[str], widths: Sequence[float], weights: Mapping[str, Path]) -> list[Entry]:
+def find_candidates(networks: Sequence[str], widths: Sequence[float], weights: Mapping[str, Path]) -> list[Candidate]:
     """Networks x widths; what a width has none of (a group size that does not divide its layers) is left out.
 
     Args:
@@ -88,18 +88,18 @@ def find_entries(networks: Sequence[str], widths: Sequence[float], weights: Mapp
     found = []
     for network in dict.fromkeys(names):
         for width in dict.fromkeys(widths):
-            entry = Entry(network, width, files.pop((network, width), None))
+            candidate = Candidate(network, width, files.pop((network, width), None))
             if width != 1 and network not in FAMILY:
                 raise InputError("--widths", f"must be 1 for {network}", got=f"{width:g}")
             try:
-                entry.build()
+                candidate.build()
             except InputError as error:
                 if not str(error).startswith("group_size"):
                     raise
             else:
-                found.append(entry)
+                found.append(candidate)
     if files:
-        listed = ", ".join(Entry(*key).name for key in files)
+        listed = ", ".join(Candidate(*key).name for key in files)
         raise InputError("--weights", "must be of networks that are measured", got=listed)
     if not found:
         raise InputError("--widths", "leave none of --networks", got=", ".join(f"{width:g}" for width in widths))

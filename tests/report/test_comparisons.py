@@ -1,14 +1,14 @@
-"""Means, intervals and tests against closed forms and other implementations."""
+"""Networks over seeds and against each other, against closed forms and other implementations."""
 
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, wilcoxon
+from scipy.stats import wilcoxon
 
-from monai_lesion.report.results import Result
-from monai_lesion.report.statistics import bootstrap_interval, case_means, compare, holm, spread
+from monai_lesion.report.comparisons import case_means, compare, spread
+from monai_lesion.report.studies import TrialRecord
 
 
 def result(values, seed=0, cases=None):
@@ -18,7 +18,7 @@ def result(values, seed=0, cases=None):
         {"image": str(n), "case_id": case, "dice": value, "hd95": math.nan if value == 0 else 10 * (1 - value)}
         for n, (value, case) in enumerate(zip(values, names, strict=True))
     ]
-    return Result(Path("."), {"entry": "x", "seed": seed}, (), rows)
+    return TrialRecord(Path("."), {"entry": "x", "seed": seed}, (), rows)
 
 
 def test_spread_is_over_the_seeds_of_the_mean_over_images():
@@ -50,7 +50,7 @@ def test_an_image_without_a_lesion_is_left_out_of_dice_and_its_case_of_the_test(
 
 def test_labels_of_an_image_are_one_file_several_or_none():
     rows = [{"label": "m.png"}, {"label": '["m.png", "n.png"]'}, {"label": "", "lesions": 0}, {"label": ""}]
-    trial = Result(Path("."), {"manifest": {"dataset_dir": "/data"}}, (), rows)
+    trial = TrialRecord(Path("."), {"manifest": {"dataset_dir": "/data"}}, (), rows)
     names = [[path.relative_to("/data").as_posix() for path in trial.labels(number)] for number in range(4)]
     assert names == [["m.png"], ["m.png", "n.png"], [], ["absent"]]
 
@@ -61,22 +61,6 @@ def test_a_network_that_finds_nothing_has_no_distance():
 
 def test_a_seed_that_finds_nothing_does_not_take_the_distance_of_the_others():
     assert spread([result([0.0, 0.0]), result([0.8, 0.6])], "hd95").mean == pytest.approx(3.0)
-
-
-def test_interval_of_single_views_is_scipys():
-    values = np.random.default_rng(0).beta(8, 2, 60)
-    low, high = bootstrap_interval(values[None], [str(n) for n in range(60)], resamples=20_000)
-    other = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, random_state=1).confidence_interval
-    assert (low, high) == pytest.approx((other.low, other.high), abs=3e-3)
-
-
-def test_two_views_that_agree_are_one_observation():
-    values = np.random.default_rng(0).beta(8, 2, 60)
-    twice, names = np.repeat(values, 2)[None], [str(n // 2) for n in range(120)]
-    paired = bootstrap_interval(twice, names)
-    assert paired == pytest.approx(bootstrap_interval(values[None], [str(n) for n in range(60)]))
-    apart = bootstrap_interval(twice, [str(n) for n in range(120)])
-    assert paired[1] - paired[0] > 1.2 * (apart[1] - apart[0])
 
 
 def test_case_means_are_over_views_and_seeds():
@@ -104,19 +88,3 @@ def test_equal_networks_do_not_differ():
 def test_a_distance_is_compared_where_both_networks_have_one():
     networks = {"a": [result([0.8, 0.6, 0.0, 0.0])], "b": [result([0.7, 0.5, 0.9, 0.9])]}
     assert compare(networks, "a", "hd95")["b"].cases == 1
-
-
-# Worked by hand: the smallest is multiplied by 4, the next by 3, ..., and none falls below the one before.
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.01, 0.02, 0.03, 0.04], [0.04, 0.06, 0.06, 0.06]),
-        ([0.04, 0.01], [0.04, 0.02]),
-        ([0.6, 0.5], [1.0, 1.0]),
-        ([0.02, math.nan, 0.03], [0.04, math.nan, 0.04]),
-        ([], []),
-    ],
-    ids=str,
-)
-def test_holm(values, expected):
-    assert holm(values) == pytest.approx(expected, nan_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from monai_lesion.images.overlays import draw_overlay, pick_by_percentile
 from monai_lesion.images.reading import read_image, read_mask, read_masks
-from monai_lesion.report.results import Result, StudyResults
+from monai_lesion.report.studies import StudyRecords, TrialRecord
 
 PERCENTILES = (5, 25, 50, 75, 95)
 WORST = 20
@@ -31,20 +31,20 @@ class Picture:
     caption: str
 
 
-def mean_dice(networks: Mapping[str, Sequence[Result]]) -> list[float]:
+def mean_dice(networks: Mapping[str, Sequence[TrialRecord]]) -> list[float]:
     """The Dice of every image, over all networks and seeds; 1 or 0 for one without a lesion, as in the tables."""
     scores = [[[row["dice"] for row in trial.images] for trial in trials] for trials in networks.values()]
     return [float(value) for value in np.mean([np.mean(seeds, axis=0) for seeds in scores], axis=0)]
 
 
-def has_pictures(study: StudyResults) -> bool:
+def has_pictures(study: StudyRecords) -> bool:
     """Whether images, labels and masks are at hand; kept records have none."""
     trials = [trial for tested in study.compared().values() for trial in tested[:1]]
     files = [path for t in trials for path in (t.image(0), *t.labels(0), t.mask(0))]
     return all(path.is_file() for path in files)
 
 
-def same_cases(study: StudyResults) -> list[list[Picture]]:
+def same_cases(study: StudyRecords) -> list[list[Picture]]:
     """The same images across networks, picked by percentile of their mean Dice; a row an image.
 
     Source:
@@ -62,7 +62,7 @@ def same_cases(study: StudyResults) -> list[list[Picture]]:
     return rows
 
 
-def worst_images(study: StudyResults, reference: str, count: int = WORST) -> list[Picture]:
+def worst_images(study: StudyRecords, reference: str, count: int = WORST) -> list[Picture]:
     """The images with the lowest mean Dice over all networks and seeds, with the contours of one of them.
 
     Args:
@@ -84,17 +84,17 @@ def worst_images(study: StudyResults, reference: str, count: int = WORST) -> lis
     return pictures
 
 
-def _name(trial: Result, number: int) -> str:
+def _name(trial: TrialRecord, number: int) -> str:
     row = trial.images[number]
     return f"case {row['case_id']} {row.get('view', '')}".strip()
 
 
-def _score(trial: Result, number: int) -> str:
+def _score(trial: TrialRecord, number: int) -> str:
     row = trial.images[number]
     return f"Dice {row['dice']:.3f}" + (", missed" if row["missed"] else "")
 
 
-def _overlay(trial: Result, number: int, *, prediction: bool = True) -> bytes:
+def _overlay(trial: TrialRecord, number: int, *, prediction: bool = True) -> bytes:
     pixels = read_image(trial.image(number), frame=0).pixels
     files = trial.labels(number)
     label = read_masks(files) if files else np.zeros(pixels.shape[:2], bool)

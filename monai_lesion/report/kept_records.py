@@ -14,14 +14,14 @@ from typing import Any
 from monai_lesion.files import replacing
 from monai_lesion.measures.lesions import COUNTS
 from monai_lesion.measures.metrics import FAILURES, MEASURES
-from monai_lesion.report.results import Result, StudyResults
+from monai_lesion.report.studies import StudyRecords, TrialRecord
 from monai_lesion.study.records import write_record
 from monai_lesion.study.specifications import folder_name
 
 COLUMNS = ("image", "case_id", "view")
 
 
-def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
+def keep_records(studies: Sequence[StudyRecords], folder: Path) -> list[Path]:
     """Write one folder for each tested network and seed: ``run.json``, ``metrics.csv``, ``per_image.csv``.
 
     Paths of the machine are left out, measures rounded to five digits after the point. A report can be made of the
@@ -51,7 +51,7 @@ def keep_records(studies: Sequence[StudyResults], folder: Path) -> list[Path]:
     return kept
 
 
-def _keep(trial: Result, folder: Path, study: str, about: dict[str, Any]) -> Path:
+def _keep(trial: TrialRecord, folder: Path, study: str, about: dict[str, Any]) -> Path:
     seed = "" if trial.seed is None else f"-seed{trial.seed}"
     usual = folder / f"{study}-{folder_name(trial.entry)}{seed}"
     unlucky = folder / f"{study}-{folder_name(trial.entry)}-wd{trial.record.get('weight_decay')}{seed}-failed"

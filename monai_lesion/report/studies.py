@@ -25,7 +25,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Result:
+class TrialRecord:
     """One trial: its record, its log, and, when it was tested, its images.
 
     Args:
@@ -76,7 +76,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class StudyResults:
+class StudyRecords:
     """A study as far as it has come.
 
     Args:
@@ -93,16 +93,16 @@ class StudyResults:
     title: str
     table: str
     entries: Sequence[str]
-    trials: Sequence[Result]
+    trials: Sequence[TrialRecord]
     choices: Mapping[str, Any] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
 
-    def tested(self, entry: str) -> list[Result]:
+    def tested(self, entry: str) -> list[TrialRecord]:
         """The final networks of an entry, by seed."""
         found = [trial for trial in self.trials if trial.entry == entry and trial.images]
         return sorted(found, key=lambda trial: trial.seed or 0)
 
-    def compared(self) -> dict[str, list[Result]]:
+    def compared(self) -> dict[str, list[TrialRecord]]:
         """The entries that have been tested."""
         return {entry: tested for entry in self.entries if (tested := self.tested(entry))}
 
@@ -111,29 +111,29 @@ class StudyResults:
         networks = self.compared()
         return wanted if wanted in networks else next(iter(networks))
 
-    def failed(self) -> list[Result]:
+    def failed(self) -> list[TrialRecord]:
         """The trials that ended with an error."""
         return [trial for trial in self.trials if trial.record.get("error")]
 
 
-def load_compared(folders: Sequence[str | Path], reference: str | None = None) -> list[StudyResults]:
+def load_compared(folders: Sequence[str | Path], reference: str | None = None) -> list[StudyRecords]:
     """Read the studies that have a tested network.
 
     Args:
-        folders: as of :func:`load_results`.
+        folders: as of :func:`load_studies`.
         reference: a network that the others are to be compared with; None for the first of each study.
 
     Raises:
-        InputError: as :func:`load_results`, and when no study has tested the reference.
+        InputError: as :func:`load_studies`, and when no study has tested the reference.
     """
-    studies = [study for study in load_results(folders) if study.compared()]
+    studies = [study for study in load_studies(folders) if study.compared()]
     names = {entry for study in studies for entry in study.compared()}
     if reference is not None and reference not in names:
         raise InputError("--reference", f"must be of {'; '.join(sorted(names))}", got=reference)
     return studies
 
 
-def load_results(folders: Sequence[str | Path]) -> list[StudyResults]:
+def load_studies(folders: Sequence[str | Path]) -> list[StudyRecords]:
     """Read studies, or records that were kept of them.
 
     Args:
@@ -145,7 +145,7 @@ def load_results(folders: Sequence[str | Path]) -> list[StudyResults]:
     Raises:
         InputError: when a folder holds neither, nothing has been tested, or the results cannot be compared.
     """
-    studies: dict[str, StudyResults] = {}
+    studies: dict[str, StudyRecords] = {}
     for folder in map(Path, folders):
         trials = [_read_trial(place) for place in _places(folder)]
         if not trials:
@@ -170,7 +170,7 @@ def _places(folder: Path) -> list[Path]:
     return sorted({*trials, *by_hand})
 
 
-def _read_trial(folder: Path) -> Result:
+def _read_trial(folder: Path) -> TrialRecord:
     record = read_record(folder)
     if "study" not in record:  # made by hand and not by a study; facts may be noted in a run.json
         record = {**_from_summary(folder), **record}
@@ -178,7 +178,7 @@ def _read_trial(folder: Path) -> Result:
     logs = [folder / "models" / "metrics.csv", folder / "metrics.csv"]
     images = next((_read_images(file) for file in tables if file.is_file()), [])
     log = next((read_log(file) for file in logs if file.is_file()), [])
-    return Result(folder, record, log, images)
+    return TrialRecord(folder, record, log, images)
 
 
 def _from_summary(folder: Path) -> dict[str, Any]:
@@ -206,13 +206,13 @@ def _read_images(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _study(folder: Path, name: str, trials: list[Result]) -> StudyResults:
+def _study(folder: Path, name: str, trials: list[TrialRecord]) -> StudyRecords:
     file = folder / STUDY
     if file.is_file():
         content = json.loads(file.read_text(encoding="utf-8"))["study"]
         entries = [entry["name"] for entry in content["networks"]]
         seeds = {entry["name"]: len(entry["seeds"]) for entry in content["networks"]}
-        return StudyResults(name, content["title"], content["table"], entries, trials, read_choices(folder), seeds)
+        return StudyRecords(name, content["title"], content["table"], entries, trials, read_choices(folder), seeds)
     kept = [trial.record.get("kept", {}) for trial in trials]
     order = sorted(zip(kept, trials, strict=True), key=lambda pair: pair[0].get("position", 0))
     planned = [entry for about in kept for entry in about.get("networks", ())]
@@ -220,10 +220,10 @@ def _study(folder: Path, name: str, trials: list[Result]) -> StudyResults:
     choices = {trial.entry: about["choice"] for about, trial in order if about.get("choice")}
     seeds = {trial.entry: about.get("seeds", 0) for about, trial in order}
     first = kept[0]
-    return StudyResults(name, first.get("title", ""), first.get("table", ""), entries, trials, choices, seeds)
+    return StudyRecords(name, first.get("title", ""), first.get("table", ""), entries, trials, choices, seeds)
 
 
-def check_comparable(study: StudyResults) -> None:
+def check_comparable(study: StudyRecords) -> None:
     """Refuse to put into one table what is not to be compared.
 
     Raises:
@@ -248,16 +248,6 @@ def _short(value: Any) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], str):
         return f"{len(value)} images"
     return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)[:12]
-
-
-def stack(trials: Sequence[Result], measure: str) -> Numbers:
-    """A measure of every seed and image ``(seeds, images)``."""
-    return np.stack([trial.column(measure) for trial in trials])
-
-
-def cases(trial: Result) -> list[str]:
-    """The case of every image."""
-    return [str(row["case_id"]) for row in trial.images]
 
 
 def unique(values: Iterable[Any]) -> list[Any]:
