@@ -65,7 +65,7 @@ def calipers(
         "manifest": data.name,
         "split": split,
         "network": segmenter.algorithm.name,
-        "weights": segmenter.algorithm.weights[:12],
+        "weights_id": segmenter.algorithm.weights,
         "input": segmenter.algorithm.settings.get("spatial_size"),
         "runtime": segmenter.algorithm.settings.get("runtime", "the network as trained"),
         "seed": seed,

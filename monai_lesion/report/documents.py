@@ -156,9 +156,9 @@ def _loss(row: Mapping[str, float], key: str) -> str:
 
 def _calipers(file: Path) -> str:
     """A comparison of ``monai-lesion study calipers``, from its table of images."""
-    from monai_lesion.study.calipers import format_comparison, read_comparison
+    from monai_lesion.study.calipers import format_comparison, in_words, read_comparison
 
     facts = json.loads((file.parent / "calipers.json").read_text(encoding="utf-8"))
-    told = ", ".join(f"{key} {value}" for key, value in facts.items() if key not in ("changes", "title"))
+    told = in_words({key: value for key, value in facts.items() if key not in ("changes", "title")})
     heading = f"## Calipers: {facts.get('title') or facts.get('network', file.parent.name)}"
     return f"{heading}\n\n{told}.\n\n{format_comparison(read_comparison(file))}\n"

@@ -63,7 +63,7 @@ def calibration_images(
         ManifestError: when the manifest breaks a rule.
     """
     from monai_lesion.datasets.manifests import load_manifest
-    from monai_lesion.files import hash_file
+    from monai_lesion.files import file_sha256
     from monai_lesion.pipeline.transforms import preprocessing
 
     loaded = load_manifest(manifest, dataset_dir, splits=("training", "validation"))
@@ -81,7 +81,7 @@ def calibration_images(
         return [item["image"].as_tensor().numpy()[None] for item in items[split]]
 
     labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items["validation"]]
-    digest = hash_file(Path(manifest)) + ("" if most == STATISTICS else f", {most} images")
+    digest = file_sha256(Path(manifest)) + ("" if most == STATISTICS else f", {most} images")
     return CalibrationImages(pictures("training"), pictures("validation"), labels, digest)
 
 

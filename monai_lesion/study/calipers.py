@@ -222,7 +222,7 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
     writer.writeheader()
     for record in records:
         writer.writerow({key: _cell(value) for key, value in record.items()})
-    title = "# Calipers: " + ", ".join(f"{key} {value}" for key, value in about.items())
+    title = f"# Calipers: {in_words(about)}"
     facts = json.dumps({**about, "changes": changes}, indent=2, allow_nan=False)
     folder = Path(output_dir)
     for name, content in (
@@ -233,6 +233,17 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
         with replacing(folder / name) as partial:
             partial.write_text(content, encoding="utf-8", newline="")
     return table
+
+
+def in_words(about: Mapping[str, Any]) -> str:
+    """The facts of a comparison, hashes by their first digits.
+
+    Example:
+        >>> in_words({"network": "UNet()", "weights_id": "1cd56f9ebcb5d87a086a"})
+        'network UNet(), weights_id 1cd56f9ebcb5'
+    """
+    hashes = ("weights_id", "weights_file_sha256")
+    return ", ".join(f"{key} {value[:12] if key in hashes else value}" for key, value in about.items())
 
 
 def read_comparison(path: str | Path) -> list[Record]:

@@ -220,7 +220,10 @@ def test_the_ladder_stands_beside_the_papers_and_its_steps(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"manifest": {"path": "x", "sha256": "dd" * 32}}, "a table must have one manifest, got aaaaaaaaaaaa in .*"),
+        (
+            {"manifest": {"path": "x", "file_sha256": "dd" * 32}},
+            "a table must have one manifest, got aaaaaaaaaaaa in .*",
+        ),
         ({"spatial_size": [128, 128]}, "a table must have one input resolution, got 64 x 64 in .*, 128 x 128 in"),
     ],
     ids=["manifests", "resolutions"],
