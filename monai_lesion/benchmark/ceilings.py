@@ -10,6 +10,7 @@ import numpy as np
 
 from monai_lesion.benchmark.workers import timed
 from monai_lesion.machine.packages import is_installed, load_package
+from monai_lesion.runtimes.openvino_runtimes import compile_model
 
 SIDE = 1536  # of the matrices; large beside what starting a kernel costs
 CHANNELS, PIXELS, LAYERS = 256, 64, 3  # of the convolutions
@@ -97,10 +98,7 @@ def _openvino(precision: str, threads: int, *, dense: bool) -> Kernel:
             result = ops.convolution(
                 levels(result, 1.0, 256), weights(CHANNELS, CHANNELS, 3, 3), [1, 1], [1, 1], [1, 1], [1, 1]
             )
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    if precision != "int8":
-        options["INFERENCE_PRECISION_HINT"] = {"fp32": "f32", "bf16": "bf16"}[precision]
-    compiled = openvino.Core().compile_model(openvino.Model([result], [image]), "CPU", options)
-    request = compiled.create_infer_request()
+    model = openvino.Model([result], [image])
+    request = compile_model(model, precision=precision, threads=threads).create_infer_request()
     request.set_input_tensor(openvino.Tensor(random.random(shape, dtype=np.float32)))
     return request.infer  # type: ignore[no-any-return]

@@ -75,6 +75,6 @@ def calipers(
 
 
 def _bar(items: Any) -> Any:
-    from tqdm import tqdm
+    from monai_lesion.machine.progress_bars import bar
 
-    return tqdm(items, desc="comparing", unit="image")
+    return bar(items, title="comparing")

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_lesion.datasets.manifests import Manifest, load_manifest
 from monai_lesion.errors import ManifestError
+from monai_lesion.machine.progress_bars import bar
 
 
 def open_data(
@@ -42,6 +43,4 @@ def open_data(
 
 def checking(items: Iterable[Any]) -> Iterable[Any]:
     """A bar with the time left, for lists that take long to check."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc="checking", unit="image", delay=5)  # type: ignore[no-any-return]
+    return bar(items, title="checking", delay=5)  # type: ignore[no-any-return]

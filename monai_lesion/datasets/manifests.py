@@ -20,6 +20,7 @@ from typing import Any
 from monai_lesion.errors import ImageError, ManifestError
 from monai_lesion.files import replacing
 from monai_lesion.images.reading import image_size, read_mask
+from monai_lesion.measures.masks import fits
 
 SPLITS = ("training", "validation", "test")
 REQUIRED = ("case_id", "view", "image", "label")
@@ -257,7 +258,7 @@ def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> 
         except ImageError as error:
             damaged.append(f"{where}{error}")
             continue
-        if mask.shape != image:
+        if not fits(mask.shape, image):
             sizes.append(f"{where}{entry['label']} is {mask.shape}, {entry['image']} is {image}")
         elif not entry.get("empty", False) and not mask.any():
             empty.append(f"{where}{entry['label']}")

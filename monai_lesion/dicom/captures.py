@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_lesion._version import NOTICE
 from monai_lesion.dicom.files import require_highdicom
-from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, lossy_compression, seal
+from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, lossy_compression, seal
 from monai_lesion.dicom.sources import Source, SourceFrame, open_source, value_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_headers import quiet

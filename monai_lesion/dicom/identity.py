@@ -20,6 +20,7 @@ from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from monai_lesion._version import NOTICE
 from monai_lesion.dicom.sources import SINGLE_FRAME_ULTRASOUND, SourceFrame, value_of
 from monai_lesion.errors import InputError
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 MANUFACTURER = "monai_lesion"
-NOTICE = "Research use only; not a medical device"
 SERIES_OFFSETS = {"SEG": 1, "SR": 2, "SC": 3, "LABELMAP": 4}
 
 # What DICOM requires of the Patient and General Study modules (PS3.3, C.7.1.1 and C.7.2.1), and nothing more.

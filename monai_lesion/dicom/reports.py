@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from monai_lesion._version import NOTICE
 from monai_lesion.dicom.files import require_highdicom
-from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, seal, stable_uid, stand_in, tracking
+from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, seal, stable_uid, stand_in, tracking
 from monai_lesion.dicom.sources import MULTI_FRAME_ULTRASOUND, SINGLE_FRAME_ULTRASOUND, Source, SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_headers import quiet

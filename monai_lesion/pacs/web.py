@@ -13,6 +13,7 @@ from monai_lesion.dicom.sources import header_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
 from monai_lesion.images.reading import ImageFile
+from monai_lesion.machine.progress_bars import bar
 from monai_lesion.pacs.archives import Archive, ArchiveClosedError, Instance
 from monai_lesion.pacs.objects import Segmenter, failure, is_own, make_objects, why_not
 
@@ -82,8 +83,6 @@ def segment_study(
     Source:
         DICOM PS3.18, 10.4 (retrieve), 10.5 (store), 10.6 (search).
     """
-    from tqdm import tqdm
-
     for name, uid in (("study", study), ("series", series)):
         if uid is not None and not _is_uid(uid):
             raise InputError(name, "must be a UID: digits and dots, 64 at most", got=uid)
@@ -99,7 +98,7 @@ def segment_study(
     known = {each.uid for each in kept}
     exports = None if radiomics is None else Path(radiomics)
     make = partial(make_objects, segmenter, frame=frame, radiomics=exports, seg_type=seg_type)
-    for instance in tqdm(sources, desc="segmenting", unit="image", disable=not progress):
+    for instance in bar(sources, title="segmenting", shown=progress):
         with tempfile.TemporaryDirectory(prefix="monai_lesion-") as folder:
             try:
                 _one(archive, study, instance, make, Path(folder), known, outcome)

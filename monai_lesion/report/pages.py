@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.files import replacing
 from monai_lesion.report.budgets import budget, missing
 from monai_lesion.report.costs import Costs, network_costs
@@ -27,7 +27,6 @@ from monai_lesion.report.tables import (
 )
 
 PICTURES_IN_A_ROW = 6
-NOTICE = "Research use only; not a medical device."
 
 STYLE = """
 :root { color-scheme: light; }
@@ -211,7 +210,7 @@ def _page(studies: Sequence[StudyResults], parts: Sequence[str]) -> str:
         f'<meta name=viewport content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n<main>\n"
         f"<h1>Lesion segmentation in ultrasound: comparison of networks</h1>\n"
-        f"<p class=note>monai_lesion {__version__}, {date.today().isoformat()}</p>\n<p class=notice>{NOTICE}</p>\n"
+        f"<p class=note>monai_lesion {__version__}, {date.today().isoformat()}</p>\n<p class=notice>{NOTICE}.</p>\n"
         + "\n".join(parts)
         + "\n</main>\n</html>\n"
     )

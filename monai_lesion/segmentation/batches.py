@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from monai_lesion.datasets.image_lists import find_images, output_names, raise_failures
 from monai_lesion.errors import InputError
 from monai_lesion.images.reading import ImageFile, UltrasoundImage, read_image
+from monai_lesion.machine.progress_bars import bar
 from monai_lesion.segmentation.results import DICOM_ENDINGS, RESULT_ENDINGS
 from monai_lesion.segmentation.segmenters import no_memory, out_of_memory
 
@@ -101,8 +102,6 @@ def segment_files(
         InputError: at the end, naming each file or frame that could not be segmented, in the order of the files.
         OSError: at once, when results cannot be written.
     """
-    from tqdm import tqdm
-
     files = find_images(sources, leave_out=output_dir)
     tasks = _read(files, Path(output_dir), formats, frame, skip_existing)
     dicom = any(kind in DICOM_ENDINGS for kind in formats)
@@ -125,21 +124,21 @@ def segment_files(
             done, frames = done + 1, frames or task.frame
         except InputError as error:
             failures[number] = str(error)
-        bar.update()
+        shown.update()
 
     with (
-        tqdm(total=len(files), desc="segmenting", unit="image", disable=not progress) as bar,
+        bar(title="segmenting", total=len(files), shown=progress) as shown,
         _thread("writer") as writer,
         _thread("reader") as reader,
     ):
         for number, task in enumerate(_ahead(tasks, reader)):
             if task.more:
-                bar.total += task.more
-                bar.refresh()
+                shown.total += task.more
+                shown.refresh()
             if task.image is None:
                 if task.failure:
                     failures[number] = task.failure
-                bar.update()
+                shown.update()
                 continue
             while len(saved) >= AHEAD or (saved and saved[0][2].done()):
                 settle()
@@ -147,14 +146,14 @@ def segment_files(
                 result = segmenter.segment(task.image)
             except InputError as error:
                 failures[number] = str(error)
-                bar.update()
+                shown.update()
                 continue
             # The task that waits must not hold the picture once it is written.
             saved.append((number, replace(task, image=None), writer.submit(save, result, task.name)))
             del result, task
         while saved:
             settle()
-        total = bar.total
+        total = shown.total
     if report is not None:
         report(Pace(done, frames, max(time.perf_counter() - start, 1e-9)))
     raise_failures({str(number): failures[number] for number in sorted(failures)}, total)

@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError
 from monai_lesion.files import file_sha256, replacing_folder
 from monai_lesion.machine.packages import load_package, versions
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 FORMATS = {"torchscript": "model.pt", "onnx": "model.onnx", "openvino": "model.xml"}
 NEEDS = {"torchscript": "torch>=2.4", "onnx": "onnxruntime>=1.18", "openvino": "openvino>=2024.4"}
 LICENCE = "Code: Apache-2.0. Weights: the terms of whoever trained them, and of the data"
-NOTICE = "Research use only; not a medical device"
 
 
 def export_model(

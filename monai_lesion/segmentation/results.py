@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.datasets.image_lists import output_names
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
@@ -181,5 +181,5 @@ class Segmentation:
             "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
             "measurements": None if found is None else found.to_dict(),
             "software": f"monai_lesion {__version__}",
-            "notice": "Research use only; not a medical device",
+            "notice": NOTICE,
         }

@@ -99,6 +99,8 @@ def _train(trial: Trial, progress: bool) -> None:
     """Train, or go on from ``last.ckpt``."""
     import torch
 
+    from monai_lesion.networks.complexity import count_parameters
+    from monai_lesion.networks.definitions import build_network
     from monai_lesion.networks.identity import weights_id
 
     earlier = read_record(trial.path)
@@ -147,7 +149,7 @@ def _train(trial: Trial, progress: bool) -> None:
         **_outcome(trial.path / "models" / "metrics.csv"),
         "weights_id": weights_id(state),
         "weights_file_sha256": file_sha256(weights),
-        "parameters": sum(p.numel() for p in parser.get_parsed_content("network_def").parameters()),
+        "parameters": count_parameters(build_network(trial.network_def, any_class=True)),
         "state": "finished",
         "finished": _now(),
     }
