@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.commands.benchmark import register as register_benchmark
 from monai_lesion.commands.bundle import register as register_packaging
 from monai_lesion.commands.calipers import register as register_calipers
@@ -34,7 +34,7 @@ from monai_lesion.commands.study import register as register_study
 from monai_lesion.errors import InputError
 
 app = typer.Typer(
-    help="Find and measure lesions in ultrasound images. Research use only; not a medical device.",
+    help=f"Find and measure lesions in ultrasound images. {NOTICE}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -228,9 +228,9 @@ def _write_manifest(content: dict[str, Any], output: Path) -> None:
 
 
 def _bar(items: Any) -> Any:
-    from tqdm import tqdm
+    from monai_lesion.machine.progress_bars import bar
 
-    return tqdm(items, desc="checking", unit="image")
+    return bar(items, title="checking")
 
 
 @app.command()

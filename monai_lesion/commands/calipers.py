@@ -66,7 +66,7 @@ def calipers(
         "manifest": data.name,
         "split": split,
         "network": segmenter.algorithm.name,
-        "weights": segmenter.algorithm.weights[:12],
+        "weights_id": segmenter.algorithm.weights,
         "input": segmenter.algorithm.settings.get("spatial_size"),
         "runtime": segmenter.algorithm.settings.get("runtime", "the network as trained"),
         "seed": seed,
@@ -76,6 +76,6 @@ def calipers(
 
 
 def _bar(items: Any) -> Any:
-    from tqdm import tqdm
+    from monai_lesion.machine.progress_bars import bar
 
-    return tqdm(items, desc="comparing", unit="image")
+    return bar(items, title="comparing")

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_lesion.datasets.manifests import Manifest, load_manifest
 from monai_lesion.errors import InputError, ManifestError
+from monai_lesion.machine.progress_bars import bar
 
 
 def open_data(
@@ -52,6 +53,4 @@ def _load(manifest: Any, dataset_dir: Any, **options: Any) -> Manifest:
 
 def checking(items: Iterable[Any]) -> Iterable[Any]:
     """A bar with the time left, for lists that take long to check."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc="checking", unit="image", delay=5)  # type: ignore[no-any-return]
+    return bar(items, title="checking", delay=5)  # type: ignore[no-any-return]

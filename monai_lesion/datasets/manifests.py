@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from monai_lesion.errors import ImageError, ManifestError
 from monai_lesion.files import replacing
 from monai_lesion.images.reading import image_size, read_mask, read_masks
+from monai_lesion.measures.masks import fits
 
 SPLITS = ("training", "validation", "test", "calibration")
 REQUIRED = ("case_id", "view", "image", "label")
@@ -310,7 +311,7 @@ def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> 
             continue
         declared = entry.get("empty", False)
         for name, mask in masks.items():
-            if mask.shape != image:
+            if not fits(mask.shape, image):
                 sizes.append(f"{where}{name} is {mask.shape}, {entry['image']} is {image}")
             elif not declared and not mask.any():
                 empty.append(f"{where}{name}")

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from monai_lesion.errors import ImageError
 from monai_lesion.images.dicom_images import is_dicom
-from monai_lesion.images.reading import UltrasoundImage, image_size, open_image, read_image, read_mask, read_masks
+from monai_lesion.images.reading import (
+    ImageFile,
+    UltrasoundImage,
+    image_size,
+    read_image,
+    read_mask,
+    read_masks,
+)
 
 __all__ = ["MaskReader", "UltrasoundImage", "UltrasoundReader", "image_size", "is_dicom", "read_image", "read_mask"]
 
@@ -44,7 +51,8 @@ class UltrasoundReader(ImageReader):  # type: ignore[misc]
         """
         image = _only(img)
         if not isinstance(image, UltrasoundImage):
-            image = open_image(image, first=True)
+            with ImageFile(image) as file:
+                image = file.read(first=True)
         pixels = np.ascontiguousarray(image.pixels.transpose(1, 0, 2))
         size = (*pixels.shape[:2], 1) if image.solid else pixels.shape[:2]
         return pixels, _meta(image.path, size, -1, image.affine)

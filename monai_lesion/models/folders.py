@@ -46,12 +46,12 @@ def open_exported(folder: str | Path, *, network: nn.Module | None = None, preci
         fix = "Export it without --end-to-end"
         raise InputError(path, "must hold the network alone to be used as runtime", got="an end-to-end model", fix=fix)
     if network is not None:
-        from monai_lesion.networks.identity import weights_hash
+        from monai_lesion.networks.identity import weights_id
 
-        own = weights_hash(network.state_dict())
-        if own != description["weights_sha256"]:
+        own = weights_id(network.state_dict())
+        if own != description["weights_id"]:
             rule = f"must hold the weights of this network ({own[:12]})"
-            got = f"{description['network']} with {description['weights_sha256'][:12]}"
+            got = f"{description['network']} with {description['weights_id'][:12]}"
             raise InputError(path, rule, got=got, fix="Export the network again")
     kind, stored = description["format"], description["precision"]
     wanted = precision or stored

@@ -46,6 +46,11 @@ class Variant:
     dice: Result
     hd95: Result
 
+    @property
+    def network_def(self) -> dict[str, Any]:
+        """The variant as a config of the bundle has it."""
+        return {"_target_": f"monai_lesion.networks.{getattr(self.network, '__name__', '')}", **self.options}
+
     def build(self, **options: Any) -> nn.Module:
         """Build the network, with further arguments such as ``in_channels``."""
         return self.network(**{**self.options, **options})

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-SCHEMA = 1  # of model.json
+SCHEMA = 2  # of model.json
 PILLOW_MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # 8-bit
 
 
@@ -35,12 +35,13 @@ def read_description(folder: Path) -> dict[str, Any]:
     file = folder / "model.json"
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
-        schema, files = description["schema"], description["files"].items()
+        schema = description["schema"]
+        hashes = dict(description["file_sha256"]) if schema == SCHEMA else {}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"{file}: must be the description that monai-lesion export wrote, got {error}") from error
     if schema != SCHEMA:
         raise ModelError(f"{file}: must have schema {SCHEMA}, got {schema}. Export the network again")
-    for name, expected in files:
+    for name, expected in hashes.items():
         part = folder / name
         if not part.is_file() or hashlib.sha256(part.read_bytes()).hexdigest() != expected:
             raise ModelError(f"{part}: must be the file that was exported, got another or none. Copy the folder again")

@@ -62,7 +62,7 @@ def _beginning(trials: Sequence[TrialRecord]) -> str:
 def _data(trial: TrialRecord) -> str:
     data = trial.record.get("manifest", {})
     name = data.get("name") or Path(str(data.get("path", ""))).name or "not recorded"
-    digest = str(data.get("sha256") or "")[:8]
+    digest = str(data.get("file_sha256") or "")[:8]
     return f"{name}, manifest {digest}" if digest else name
 
 

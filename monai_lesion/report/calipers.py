@@ -84,13 +84,24 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
     writer.writeheader()
     for record in records:
         writer.writerow({key: _cell(value) for key, value in record.items()})
-    title = "# Calipers: " + ", ".join(f"{key} {value}" for key, value in about.items())
+    title = f"# Calipers: {in_words(about)}"
     facts = json.dumps({**about, "changes": changes}, indent=2, allow_nan=False)
     contents = {TABLE: text.getvalue(), FACTS: facts + "\n", "calipers.md": f"{title}\n\n{table}\n"}
     for name, content in contents.items():
         with replacing(Path(output_dir) / name) as partial:
             partial.write_text(content, encoding="utf-8", newline="")
     return table
+
+
+def in_words(about: Mapping[str, Any]) -> str:
+    """The facts of a comparison, hashes by their first digits.
+
+    Example:
+        >>> in_words({"network": "UNet()", "weights_id": "1cd56f9ebcb5d87a086a"})
+        'network UNet(), weights_id 1cd56f9ebcb5'
+    """
+    hashes = ("weights_id", "weights_file_sha256")
+    return ", ".join(f"{key} {value[:12] if key in hashes else value}" for key, value in about.items())
 
 
 def read_comparison(path: str | Path) -> list[Record]:
@@ -113,7 +124,7 @@ def read_comparison(path: str | Path) -> list[Record]:
 def caliper_section(file: Path) -> str:
     """A comparison as a part of a document, from its table of images and the facts beside it."""
     facts = json.loads((file.parent / FACTS).read_text(encoding="utf-8"))
-    told = ", ".join(f"{key} {value}" for key, value in facts.items() if key not in ("changes", "title"))
+    told = in_words({key: value for key, value in facts.items() if key not in ("changes", "title")})
     heading = f"## Calipers: {facts.get('title') or facts.get('network', file.parent.name)}"
     return f"{heading}\n\n{told}.\n\n{format_comparison(read_comparison(file))}\n"
 

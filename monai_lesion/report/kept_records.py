@@ -64,7 +64,7 @@ def _keep(trial: TrialRecord, folder: Path, study: str, about: dict[str, Any]) -
         record["error"] = kind.group() if kind else "InputError"  # one that begins with a file or an argument
     manifest = trial.record.get("manifest", {})
     name = manifest.get("name") or Path(str(manifest.get("path", ""))).name
-    record["manifest"] = {"name": name, "sha256": manifest.get("sha256")}
+    record["manifest"] = {"name": name, "file_sha256": manifest.get("file_sha256")}
     write_record(target, {**record, "kept": about})
     _write(target / "per_image.csv", [{**_named(row), **_rounded(row)} for row in trial.images])
     _write(target / "metrics.csv", [{key: f"{value:.6g}" for key, value in row.items()} for row in trial.log])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.files import replacing
 from monai_lesion.report.galleries import Picture, has_pictures, same_cases, worst_images
 from monai_lesion.report.kept_records import keep_records
@@ -16,7 +16,6 @@ from monai_lesion.report.plots import draw_plots
 from monai_lesion.report.sections import Section, closing_tables, read_sections
 from monai_lesion.report.tables import Table
 
-NOTICE = "Research use only; not a medical device."
 TEMPLATE = Path(__file__).with_name("page.html")
 
 

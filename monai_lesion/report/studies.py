@@ -19,7 +19,7 @@ from monai_lesion.measures.metrics import FAILURES, MEASURES
 from monai_lesion.study.checks import STUDY
 from monai_lesion.study.jobs import read_log
 from monai_lesion.study.plans import read_choices
-from monai_lesion.study.records import RECORD, read_record
+from monai_lesion.study.records import RECORD, read_record, with_present_keys
 
 Numbers = NDArray[np.float64]
 
@@ -188,8 +188,8 @@ def _from_summary(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(folder, "must hold a readable summary.json", got=error) from error
     name = str(summary.get("network", folder.name))
-    manifest = {"name": summary.get("manifest", ""), "sha256": None}
-    known = {key: summary.get(key) for key in ("weights_sha256", "order")}
+    manifest = {"name": summary.get("manifest", ""), "file_sha256": None}
+    known = {key: with_present_keys(summary).get(key) for key in ("weights_id", "weights_file_sha256", "order")}
     return {"study": folder.name, "entry": name, "manifest": manifest, **known}
 
 
@@ -231,7 +231,7 @@ def check_comparable(study: StudyRecords) -> None:
     """
     tested = [trial for results in study.compared().values() for trial in results]
     for what, values in (
-        ("manifest", [trial.record.get("manifest", {}).get("sha256") for trial in tested]),
+        ("manifest", [trial.record.get("manifest", {}).get("file_sha256") for trial in tested]),
         ("input resolution", [tuple(trial.record.get("spatial_size") or ()) for trial in tested]),
         ("set of test images", [tuple(row["image"] for row in trial.images) for trial in tested]),
     ):

@@ -224,8 +224,8 @@ def _provenance(trial: TrialRecord) -> list[str]:
         "" if seconds is None else f"{seconds / 60:.1f}",
         "" if not memory else f"{memory.get('cuda_mib', memory.get('process_mib', 0)):.0f}",
         str(record.get("config_sha256") or "")[:8],
-        str(record.get("manifest", {}).get("sha256") or "")[:8],
-        str(record.get("weights_hash") or record.get("weights_sha256") or "")[:8],
+        str(record.get("manifest", {}).get("file_sha256") or "")[:8],
+        str(record.get("weights_id") or record.get("weights_file_sha256") or "")[:8],
     ]
 
 

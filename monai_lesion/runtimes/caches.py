@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
-from monai_lesion.files import hash_file, replacing, replacing_folder
+from monai_lesion.files import file_sha256, replacing, replacing_folder
 
 logger = logging.getLogger(__name__)
 HASHES = "sha256.json"
@@ -53,7 +53,7 @@ def kept_folder(facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
     try:
         with replacing_folder(folder) as partial:
             make(partial)
-            hashes = {file.name: hash_file(file) for file in sorted(partial.iterdir()) if file.is_file()}
+            hashes = {file.name: file_sha256(file) for file in sorted(partial.iterdir()) if file.is_file()}
             (partial / HASHES).write_text(json.dumps(hashes), encoding="utf-8")
     except OSError as error:
         if not _whole(folder):  # else another process was faster
@@ -70,7 +70,7 @@ def kept(facts: Mapping[str, Any]) -> Path | None:
 def _whole(folder: Path) -> bool:
     try:
         hashes = json.loads((folder / HASHES).read_text(encoding="utf-8"))
-        return all(hash_file(folder / name) == expected for name, expected in hashes.items())
+        return all(file_sha256(folder / name) == expected for name, expected in hashes.items())
     except (OSError, ValueError, AttributeError):
         return False
 

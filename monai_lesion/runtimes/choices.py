@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import is_installed
 from monai_lesion.machine.processors import processor
 from monai_lesion.machine.timing import median_milliseconds
+from monai_lesion.measures.metrics import dice
 from monai_lesion.runtimes.interfaces import Floats, Runtime
 
 if TYPE_CHECKING:
@@ -149,12 +149,13 @@ def _agreeing(
     level = np.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
     with torch.inference_mode():
         network.eval()
-        expected = [network(torch.from_numpy(each)).float().numpy() >= level for each in pictures]
+        expected = [network(torch.from_numpy(each))[0, 0].float().numpy() >= level for each in pictures]
     runtimes, refused = {}, []
     for name, kind in admitted:
         try:
             runtime = opened(name, kind)
-            worst = min(agreement(runtime(each) >= level, mask) for each, mask in zip(pictures, expected, strict=True))
+            masks = [runtime(each)[0, 0] >= level for each in pictures]
+            worst = min(dice(mask, other) for mask, other in zip(masks, expected, strict=True))
         except InputError as error:
             refused.append(f"{name} {kind}: {error}")
             continue
@@ -163,12 +164,6 @@ def _agreeing(
         else:
             runtimes[runtime.label] = runtime
     return runtimes, refused
-
-
-def agreement(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Dice of two masks; 1 when both are empty."""
-    total = int(one.sum()) + int(other.sum())
-    return 1.0 if total == 0 else 2 * int((one & other).sum()) / total
 
 
 def _measure(runtimes: dict[str, Runtime], spatial_size: Sequence[int]) -> dict[str, float]:

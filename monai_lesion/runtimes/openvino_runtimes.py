@@ -17,11 +17,11 @@ from monai_lesion.runtimes.interfaces import PRECISIONS, Floats, Runtime
 HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}, "int8": {}}
 
 
-def compile_model(model: str | Path | bytes, *, precision: str, threads: int | None = None) -> Any:
+def compile_model(model: Any, *, precision: str, threads: int | None = None) -> Any:
     """A ``CompiledModel`` on the CPU, for short waits rather than for many images at once.
 
     Args:
-        model: a file (``.xml`` or ``.onnx``), or the bytes of an ONNX model.
+        model: a file (``.xml`` or ``.onnx``), the bytes of an ONNX model, or an ``openvino.Model``.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``. Left to itself OpenVINO takes bf16 wherever it can.
         threads: how many; None takes one a core.
 
@@ -34,9 +34,11 @@ def compile_model(model: str | Path | bytes, *, precision: str, threads: int | N
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     try:
-        return core.compile_model(core.read_model(model if isinstance(model, bytes) else str(model)), "CPU", options)
+        if isinstance(model, (str, Path, bytes)):
+            model = core.read_model(model if isinstance(model, bytes) else str(model))
+        return core.compile_model(model, "CPU", options)
     except Exception as error:  # OpenVINO raises RuntimeError for whatever it is
-        where = "model" if isinstance(model, bytes) else model
+        where = model if isinstance(model, (str, Path)) else "model"
         reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
         raise InputError(where, "must be a model that OpenVINO can run", got=reason) from error
 

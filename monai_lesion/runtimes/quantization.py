@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import load_package
-from monai_lesion.runtimes.choices import agreement
+from monai_lesion.measures.metrics import dice
 from monai_lesion.runtimes.interfaces import Runtime
 from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
 from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
@@ -63,7 +63,7 @@ def calibration_images(
         ManifestError: when the manifest breaks a rule.
     """
     from monai_lesion.datasets.manifests import load_manifest
-    from monai_lesion.files import hash_file
+    from monai_lesion.files import file_sha256
     from monai_lesion.pipeline.transforms import preprocessing
 
     loaded = load_manifest(manifest, dataset_dir, splits=("training", "validation"))
@@ -81,7 +81,7 @@ def calibration_images(
         return [item["image"].as_tensor().numpy()[None] for item in items[split]]
 
     labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items["validation"]]
-    digest = hash_file(Path(manifest)) + ("" if most == STATISTICS else f", {most} images")
+    digest = file_sha256(Path(manifest)) + ("" if most == STATISTICS else f", {most} images")
     return CalibrationImages(pictures("training"), pictures("validation"), labels, digest)
 
 
@@ -113,7 +113,7 @@ def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", ma
     def validate(candidate: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
         kind: Callable[..., Runtime] = OpenVinoRuntime if runtime == "openvino" else OnnxRuntime
         judge = kind(candidate.SerializeToString(), precision="int8")
-        scores = [agreement(judge(item[0])[0, 0] >= 0, item[1]) for item in items]
+        scores = [dice(judge(item[0])[0, 0] >= 0, item[1]) for item in items]
         return float(np.mean(scores)), scores
 
     try:

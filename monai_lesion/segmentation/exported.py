@@ -81,7 +81,7 @@ class ExportedSegmenter(Segmenter):
     @cached_property
     def algorithm(self) -> Algorithm:
         """Network, version and the hash of the weights, as ``model.json`` has them."""
-        network, weights, bundle = (self.description[key] for key in ("network", "weights_sha256", "bundle_version"))
+        network, weights, bundle = (self.description[key] for key in ("network", "weights_id", "bundle_version"))
         return Algorithm(network, __version__, weights, bundle_version=bundle, settings=self.settings)
 
     def find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -15,12 +15,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError
-from monai_lesion.files import hash_file, replacing_folder
+from monai_lesion.files import file_sha256, replacing_folder
 from monai_lesion.machine.packages import load_package, versions
 from monai_lesion.networks.checkpoints import describe
-from monai_lesion.networks.identity import weights_hash
+from monai_lesion.networks.identity import weights_id
 from monai_lesion.pipeline import client
 from monai_lesion.pipeline.graphs import BlueFirst, EndToEnd
 from monai_lesion.pipeline.recipes import Recipe, recipe_of
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 FORMATS = {"torchscript": "model.pt", "onnx": "model.onnx", "openvino": "model.xml"}
 NEEDS = {"torchscript": "torch>=2.4", "onnx": "onnxruntime>=1.18", "openvino": "openvino>=2024.4"}
 LICENCE = "Code: Apache-2.0. Weights: the terms of whoever trained them, and of the data"
-NOTICE = "Research use only; not a medical device"
 
 
 def export_model(
@@ -145,7 +144,7 @@ def _describe(
         "notice": NOTICE,
         "licence": licence,
         "network": describe(state),
-        "weights_sha256": weights_hash(state),
+        "weights_id": weights_id(state),
         "bundle_version": segmenter.bundle_version,
         "format": format,
         "opset": None if format == "torchscript" else conversions.OPSET,
@@ -187,8 +186,8 @@ def _write_model(
 
 
 def _write_description(folder: Path, description: dict[str, Any]) -> None:
-    files = {file.name: hash_file(file) for file in sorted(folder.iterdir())}
-    _write_text(folder / "model.json", json.dumps({**description, "files": files}, indent=2) + "\n")
+    hashes = {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
+    _write_text(folder / "model.json", json.dumps({**description, "file_sha256": hashes}, indent=2) + "\n")
 
 
 def _compare(

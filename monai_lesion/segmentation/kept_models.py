@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_lesion._version import __version__
 from monai_lesion.errors import InputError
-from monai_lesion.files import hash_file
+from monai_lesion.files import file_sha256
 from monai_lesion.machine.packages import versions
 from monai_lesion.models.presets import load_preset
 from monai_lesion.runtimes.caches import kept, kept_folder
@@ -52,9 +52,9 @@ def bundle_facts(
             return None
         return {
             **_common(runtime),
-            "weights": hash_file(file),
-            "config": hash_file(config),
-            "metadata": hash_file(metadata) if metadata.is_file() else None,
+            "weights": file_sha256(file),
+            "config": file_sha256(config),
+            "metadata": file_sha256(metadata) if metadata.is_file() else None,
             "overrides": dict(overrides or {}),
         }
     except (OSError, ValueError, AttributeError):  # the ordinary path says what is wrong
@@ -72,7 +72,7 @@ def preset_facts(name: str, runtime: str) -> dict[str, Any]:
     return {
         **_common(runtime),
         "preset": name,
-        "weights": hash_file(preset.weights),
+        "weights": file_sha256(preset.weights),
         "overrides": preset.overrides,
     }
 

@@ -21,7 +21,7 @@ from monai_lesion.errors import InputError, root_cause
 from monai_lesion.images.readers import UltrasoundImage, UltrasoundReader
 from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
 from monai_lesion.networks.checkpoints import describe, load_weights
-from monai_lesion.networks.identity import weights_hash
+from monai_lesion.networks.identity import weights_id
 from monai_lesion.pipeline.recipes import exact_recipe
 from monai_lesion.pipeline.transforms import postprocessing, preprocessing
 from monai_lesion.runtimes.factories import open_runtime, spatial_size_of
@@ -116,7 +116,7 @@ class LesionSegmenter(Segmenter):
     def algorithm(self) -> Algorithm:
         """Network, version and a hash of the weights, for DICOM objects."""
         state = self.network.state_dict()
-        name, weights = describe(state), weights_hash(state)
+        name, weights = describe(state), weights_id(state)
         return Algorithm(name, __version__, weights, bundle_version=self.bundle_version, settings=self.settings)
 
     @classmethod

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
-from monai_lesion.images.reading import UltrasoundImage, frame_count, read_image
+from monai_lesion.images.reading import ImageFile, UltrasoundImage, opened, read_image
 from monai_lesion.images.regions import Region, region_of_interest
 from monai_lesion.segmentation.results import Segmentation
 
-Source = str | Path | NDArray[np.uint8]
+Source = str | Path | ImageFile | NDArray[np.uint8]
 
 
 class Segmenter(ABC):
@@ -47,9 +47,9 @@ class Segmenter(ABC):
     @overload
     def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, source: str | Path, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
+    def __call__(self, source: str | Path | ImageFile, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, source: str | Path, *, frame: None = None) -> Any: ...
+    def __call__(self, source: str | Path | ImageFile, *, frame: None = None) -> Any: ...
     @overload
     def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
 
@@ -59,7 +59,7 @@ class Segmenter(ABC):
         """Segment one picture, or each of several as it is asked for.
 
         Args:
-            source: a path, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of either.
+            source: a path, an open file, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of any of them.
             frame: frame of a cine, from 0; None for all.
 
         Returns:
@@ -72,21 +72,22 @@ class Segmenter(ABC):
         """
         if isinstance(source, np.ndarray):
             return self.segment(_from_array(source))
-        if not isinstance(source, (str, Path)):
+        if not isinstance(source, (str, Path, ImageFile)):
             return (result for each in source for result in self._each(each, frame))
-        if frame is None and frame_count(source) > 1:
-            return self._each(source, None)
-        return self.segment(read_image(source, frame=frame))
+        with opened(source) as file:
+            if frame is None and file.frames > 1:
+                return self._each(source, None)
+            image = read_image(file, frame=frame)
+        return self.segment(image)
 
     def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
         """The one result of a picture, or those of the frames of a cine."""
-        frames: Iterable[int | None] = [frame]
-        if frame is None and isinstance(source, (str, Path)) and (count := frame_count(source)) > 1:
-            frames = range(count)
-        for number in frames:
-            yield self.segment(
-                _from_array(source) if isinstance(source, np.ndarray) else read_image(source, frame=number)
-            )
+        if isinstance(source, np.ndarray):
+            yield self.segment(_from_array(source))
+            return
+        with opened(source) as file:
+            for number in range(file.frames) if frame is None and file.frames > 1 else [frame]:
+                yield self.segment(read_image(file, frame=number))
 
     def segment(self, image: UltrasoundImage) -> Segmentation:
         """Segment a picture that is read already.

@@ -188,9 +188,7 @@ def _network(network: Any, where: str) -> tuple[dict[str, Any], str]:
         close = get_close_matches(str(network), NETWORKS, n=1, cutoff=0.5)
         fix = f"Did you mean {close[0]!r}?" if close else 'Or an object with "_target_", a class by its full name'
         raise InputError(f"{where}, network", f"must be of {', '.join(NETWORKS)}", got=json.dumps(network), fix=fix)
-    variant = NETWORKS[network]
-    target = f"monai_lesion.networks.{getattr(variant.network, '__name__', '')}"
-    return {"_target_": target, **variant.options}, network
+    return NETWORKS[network].network_def, network
 
 
 def _check_keys(where: object, content: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -108,21 +108,21 @@ def test_rejects_16_bit_and_broken_pictures(tmp_path):
 def folder(tmp_path):
     content = b"a model"
     (tmp_path / "model.onnx").write_bytes(content)
-    description = {"schema": 1, "files": {"model.onnx": hashlib.sha256(content).hexdigest()}}
+    description = {"schema": client.SCHEMA, "file_sha256": {"model.onnx": hashlib.sha256(content).hexdigest()}}
     (tmp_path / "model.json").write_text(json.dumps(description))
     return tmp_path
 
 
 def test_an_unchanged_folder_is_taken(folder):
-    assert client.read_description(folder)["schema"] == 1
+    assert client.read_description(folder)["schema"] == 2
 
 
 def test_rejects_a_damaged_model_another_version_and_no_folder(folder, tmp_path):
     (folder / "model.onnx").write_bytes(b"another")
     with pytest.raises(client.ModelError, match=r"model.onnx: must be the file that was exported"):
         client.read_description(folder)
-    (folder / "model.json").write_text('{"schema": 2, "files": {}}')
-    with pytest.raises(client.ModelError, match=r"must have schema 1, got 2. Export the network again"):
+    (folder / "model.json").write_text('{"schema": 1, "files": {}}')
+    with pytest.raises(client.ModelError, match=r"must have schema 2, got 1. Export the network again"):
         client.read_description(folder)
     for broken in ("[]", "{", "{}"):
         (folder / "model.json").write_text(broken)

@@ -14,7 +14,10 @@ from tests.report.records import change, make_study
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"manifest": {"path": "x", "sha256": "dd" * 32}}, "a table must have one manifest, got aaaaaaaaaaaa in .*"),
+        (
+            {"manifest": {"path": "x", "file_sha256": "dd" * 32}},
+            "a table must have one manifest, got aaaaaaaaaaaa in",
+        ),
         ({"spatial_size": [128, 128]}, "a table must have one input resolution, got 64 x 64 in .*, 128 x 128 in"),
     ],
     ids=["manifests", "resolutions"],

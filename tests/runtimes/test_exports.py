@@ -69,7 +69,7 @@ def test_the_model_file_tells_what_it_is(segmenter, tmp_path):
     stored = openvino.Core().read_model(tmp_path / "openvino" / "model.xml")
     rt_info = {key: stored.get_rt_info(["monai_lesion", key]).value for key in told}
     for metadata in (told, rt_info, {key: value.decode() for key, value in extra.items()}):
-        assert metadata["weights_sha256"] == segmenter.algorithm.weights
+        assert metadata["weights_id"] == segmenter.algorithm.weights
         assert metadata["licence"] == "CC0"
         assert metadata["notice"] == "Research use only; not a medical device"
         assert json.loads(metadata["inputs"])["image"]["shape"] == ["rows", "columns", 3]

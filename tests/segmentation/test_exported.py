@@ -177,7 +177,7 @@ def test_rejects_a_damaged_folder_another_version_device_or_precision(folders, t
         ExportedSegmenter(copy, precision="int8")
     content = json.loads((copy / "model.json").read_text())
     (copy / "model.json").write_text(json.dumps({**content, "schema": 99}))
-    with pytest.raises(InputError, match=r"must have schema 1, got 99. Export the network again"):
+    with pytest.raises(InputError, match=r"must have schema 2, got 99. Export the network again"):
         ExportedSegmenter(copy)
     del content["threshold"]
     (copy / "model.json").write_text(json.dumps(content))

@@ -19,7 +19,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(manifest,
         done = trial(manifest, tmp_path / name, seed, max_epochs=1)
         torch.rand(seed + 5)  # whatever happened before must not matter
         assert run_job(TRAIN, done.as_dict(), threads=1) == ""
-        hashes[name] = read_record(done.path)["weights_hash"]
+        hashes[name] = read_record(done.path)["weights_id"]
     assert hashes["first"] == hashes["second"] != hashes["other"]
 
 
@@ -31,9 +31,9 @@ def test_a_trial_leaves_a_record_for_whoever_doubts_it(manifest, tmp_path, capfd
     assert record["parameters"] == 1_983_583
     assert record["wall_seconds"] > 0
     assert record["peak_memory"]["process_mib"] > 50
-    for key in ("config_sha256", "weights_hash", "weights_sha256"):
+    for key in ("config_sha256", "weights_id", "weights_file_sha256"):
         assert len(record[key]) == 64
-    assert len(record["manifest"]["sha256"]) == 64
+    assert len(record["manifest"]["file_sha256"]) == 64
     assert {"git_commit", "device_name", "versions", "started", "finished"} <= set(record)
     with (done.path / "models" / "metrics.csv").open(newline="") as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]

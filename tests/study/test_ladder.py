@@ -81,7 +81,7 @@ def test_every_rung_trains_and_stands_beside_the_papers(tmp_path):
     outcome = run_study(study, place, SequentialEngine(threads=1), say=lambda line: None)
     assert (outcome.trained, outcome.tested, outcome.failures) == (7, 7, {})
     (results,) = load_studies([tmp_path / "out"])
-    hashes = {trials[0].record["weights_hash"] for trials in results.compared().values()}
+    hashes = {trials[0].record["weights_id"] for trials in results.compared().values()}
     assert len(hashes) == 6  # in one epoch the schedule has nothing to halve yet
     table = results_table(results, {})
     column = table.columns.index("Dice (paper, other data)")

@@ -68,7 +68,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(manifest, study_file, 
     assert (record["state"], record["epochs"], record["resumed"]) == ("finished", 40, 1)
     whole, _ = run(file, manifest, tmp_path / "whole")
     (unbroken,) = whole.output.glob("trials/*/*")
-    assert read_record(unbroken)["weights_hash"] == record["weights_hash"]
+    assert read_record(unbroken)["weights_id"] == record["weights_id"]
 
 
 @pytest.mark.slow
