@@ -2,16 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-oldest unit lint docs clean
+.PHONY: setup demo test test-oldest unit lint docs dist clean
 
 setup: .venv/ready
 
-# torch first and pinned, else a range takes the newest build with gigabytes of CUDA.
-.venv/ready: pyproject.toml constraints.txt
+# torch first and pinned, else a range takes the newest build with gigabytes of CUDA. pip before 25.1 knows no --group.
+.venv/ready: pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all]' --group dev
 	@touch $@
 
 demo: setup
@@ -21,11 +22,11 @@ test: setup
 	$(BIN)/python -m pytest
 
 # The lowest versions that pyproject.toml allows; their wheels end with Python 3.11.
-.venv-oldest/ready: pyproject.toml constraints-oldest.txt
+.venv-oldest/ready: pyproject.toml setup.py constraints-oldest.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)) and "Python 3.10 or 3.11 is needed, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt torch
-	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy onnx onnxruntime pytest setuptools tensorboard
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy pytest setuptools tensorboard
 	@touch $@
 
 test-oldest: .venv-oldest/ready
@@ -41,6 +42,12 @@ lint: setup
 
 docs: setup
 	$(BIN)/mkdocs build --strict --quiet
+
+# The wheel is built from the source distribution, so a file that is missing from it shows.
+dist: setup
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+	MONAI_LESION_DIST=dist $(BIN)/python -m pytest tests/test_distribution.py
 
 clean:
 	rm -rf .venv .venv-oldest build dist site *.egg-info

@@ -1,4 +1,4 @@
-"""The command `bundle package`; what it needs is imported when it runs."""
+"""The commands `bundle path`, `bundle init` and `bundle package`; what they need is imported when they run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ import typer
 
 from monai_lesion.commands.options import BUNDLE, BundleFolder, Weights
 
-bundle_app = typer.Typer(help="Make a release of a bundle.", no_args_is_help=True)
+bundle_app = typer.Typer(help="Find, copy or release the bundle.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
+    """Add the commands to an application."""
     app.add_typer(bundle_app, name="bundle")
 
 
-@bundle_app.callback()
-def _bundle() -> None:
-    """Make a release of a bundle."""
+@bundle_app.command()
+def path() -> None:
+    """Print the folder of the bundle that came with the package."""
+    typer.echo(BUNDLE)
+
+
+@bundle_app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Folder to make.")]) -> None:
+    """Copy the bundle, without weights, to edit and train; what the copy's runs write stays inside it."""
+    from monai_lesion.models.bundles import init_bundle
+
+    typer.echo(init_bundle(folder))
 
 
 @bundle_app.command()

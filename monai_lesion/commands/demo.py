@@ -14,6 +14,7 @@ from typing import Any
 
 from monai_lesion._version import NOTICE
 from monai_lesion.errors import InputError
+from monai_lesion.models.bundles import bundle_folder
 
 # Small enough for minutes on two cores: half the paper's resolution, four channels a group, ten times its step.
 NETWORK = ("--network_def#group_size", "4", "--spatial_size", "[128,128]")
@@ -26,7 +27,7 @@ def run_demo(
     cases: int = 48,
     epochs: int = 20,
     seed: int = 0,
-    bundle: str | Path = "bundles/lighter_unet",
+    bundle: str | Path | None = None,
     say: Callable[[str], Any] = print,
 ) -> str:
     """Simulate, train, evaluate, and segment the test cases from PNG and from DICOM.
@@ -38,7 +39,7 @@ def run_demo(
         cases: simulated cases, two views each.
         epochs: of the training.
         seed: of cases and training.
-        bundle: folder of the bundle.
+        bundle: folder of the bundle; None for the package's own.
         say: takes each line of the account.
 
     Returns:
@@ -50,10 +51,12 @@ def run_demo(
     from monai_lesion.measures.metrics import format_table
     from monai_lesion.phantoms.files import write_phantoms
 
-    root, configs, start = Path(output), Path(bundle) / "configs", time.monotonic()
+    bundle = bundle_folder() if bundle is None else Path(bundle)
+    if bundle.is_relative_to(Path.cwd()):
+        bundle = bundle.relative_to(Path.cwd())  # shorter in the commands that are shown
+    root, configs, start = Path(output), bundle / "configs", time.monotonic()
     if not (configs / "train.json").is_file():
-        fix = "Run the demo in the project's folder"
-        raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix=fix)
+        raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix="Name another")
     data, models, results = root / "data", root / "models", root / "evaluation"
     manifest = data / "phantoms.json"
     say(f"1/4  {cases} simulated cases, two views each, as PNG and DICOM")
@@ -65,7 +68,7 @@ def run_demo(
     test = [str(data / entry["image"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))["test"]]
     say("     and what the network that comes with the project, trained on patients, finds in the test cases")
     predict = ["predict", *test, "--bundle", "pocket", "--output", str(root / "pocket"), "--formats", "png,overlay"]
-    _run("predict", ["-m", "monai_lesion.commands.app", *predict], f"monai-lesion {_short(predict, test)}", say)
+    _run("predict", ["-m", "monai_lesion", *predict], f"monai-lesion {_short(predict, test)}", say)
     common = ["--manifest", str(manifest), "--ckpt_dir", str(models), *NETWORK]
 
     say(f"2/4  training a small Lighter U-net for {epochs} epochs")

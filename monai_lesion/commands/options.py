@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monai_lesion.errors import InputError
+from monai_lesion.models.bundles import bundle_folder
 from monai_lesion.models.presets import Preset, load_preset, preset_names
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from monai_lesion.segmentation.segmenters import Segmenter
 
 logger = logging.getLogger(__name__)
-BUNDLE = Path("bundles/lighter_unet")
+BUNDLE = bundle_folder()
 RUNTIMES = ("torch", "torch-compile", "onnx", "openvino", "auto")  # any other name is a folder's
 
 
@@ -35,7 +36,7 @@ Bundle = Annotated[
     Path | None,
     typer.Option(help="Folder of the bundle, or pocket, the network that comes with the package; what there is."),
 ]
-BundleFolder = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")]
+BundleFolder = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.", show_default="the package's own")]
 Weights = Annotated[Path | None, typer.Option(help="Weights; models/model.pt of the bundle.")]
 Published = Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")]

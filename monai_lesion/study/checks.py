@@ -47,7 +47,7 @@ def check_overrides(study: Study, bundle: Path) -> None:
 
     train = bundle / "configs" / "train.json"
     if not train.is_file():
-        fix = "Name the bundle with --bundle, or run the command in the project's folder"
+        fix = "Name another with --bundle; without it the package's own is taken"
         raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix=fix)
     parser = ConfigParser()
     parser.read_config(str(train))

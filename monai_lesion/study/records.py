@@ -69,12 +69,13 @@ def write_json(path: Path, content: Any) -> None:
 
 @lru_cache(maxsize=1)
 def code_version() -> dict[str, Any]:
-    """The git commit of the package, and whether files differ from it; null outside a repository."""
+    """The git commit of the package, and whether files differ from it; null where no repository tracks it."""
     folder = Path(__file__).parents[1]
     try:
         paths = [":/monai_lesion", ":/bundles"]
-        commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", *paths])
-        commit, changed = (
+        tracked = ["ls-files", "--error-unmatch", "__init__.py"]  # an installation may lie within another's repository
+        commands = (tracked, ["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", *paths])
+        _, commit, changed = (
             subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=20).stdout
             for command in commands
         )

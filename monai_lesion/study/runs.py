@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from monai_lesion.errors import InputError
+from monai_lesion.models.bundles import bundle_folder
 from monai_lesion.study.checks import check_data, check_networks, check_overrides, check_resolution, claim_output
 from monai_lesion.study.engines import Engine
 from monai_lesion.study.jobs import EVALUATE, Job
@@ -42,7 +43,7 @@ def prepare(
     *,
     manifest: str | Path | None = None,
     dataset_dir: str | Path | None = None,
-    bundle: str | Path = "bundles/lighter_unet",
+    bundle: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> tuple[Study, Place]:
@@ -53,19 +54,20 @@ def prepare(
         output: its folder: new, empty, or of the same study.
         manifest: the data; None for those of the study file, else the simulated cases.
         dataset_dir: folder that the manifest's paths start from; None for its own.
-        bundle: folder of the bundle.
+        bundle: folder of the bundle; None for the package's own.
         settings: further overrides for every trial, such as ``{"max_epochs": 10}``.
         progress: wraps the list of images that are checked, for a bar.
 
     Raises:
         InputError: naming what is wrong.
     """
+    bundle = bundle_folder() if bundle is None else Path(bundle)
     known = load_study(study)
     if settings:
         check_own_keys(settings, "--set")
         known = replace(known, overrides={**known.overrides, **settings})
     check_networks(known)
-    check_overrides(known, Path(bundle))
+    check_overrides(known, bundle)
     check_resolution(known)
     if manifest is None and known.manifest is not None:
         manifest, dataset_dir = known.manifest, dataset_dir or known.dataset_dir
@@ -77,7 +79,7 @@ def prepare(
         raise InputError(manifest, "the manifest must exist", got="no file")
     place = Place(
         Path(output).absolute(),
-        Path(bundle).absolute(),
+        bundle.absolute(),
         Path(manifest).absolute(),
         None if dataset_dir is None else Path(dataset_dir).absolute(),
     )

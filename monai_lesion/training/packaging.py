@@ -12,15 +12,10 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.models.bundles import bundle_files
 from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
 
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json")
-# Named rather than excluded, so that logs, caches, editors' copies and other people's checkpoints stay out.
-ENDINGS = {
-    "configs": (".json", ".yaml", ".yml", ".conf"),
-    "docs": (".md", ".txt", ".png", ".jpg", ".svg"),
-    "overlays": (".json",),
-}
 WEIGHTS = "models/model.pt"
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first time that a zip file can tell
 
@@ -66,23 +61,6 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
             entry.create_system, entry.external_attr = 3, 0o100644 << 16  # the same on every system: -rw-r--r--
             archive.writestr(entry, contents[name])
     return target
-
-
-def bundle_files(root: Path) -> list[str]:
-    """The files of a bundle that are part of it, by their paths in the folder; without weights.
-
-    Args:
-        root: folder of the bundle.
-
-    Example:
-        >>> bundle_files(Path("no/such/folder"))
-        []
-    """
-    files = [root / "LICENSE"] if (root / "LICENSE").is_file() else []
-    for folder, endings in ENDINGS.items():
-        files += [file for file in (root / folder).rglob("*") if file.is_file() and file.suffix in endings]
-    names = sorted(file.relative_to(root).as_posix() for file in files)
-    return [name for name in names if not any(part.startswith((".", "#")) for part in name.split("/"))]
 
 
 def _check(root: Path, contents: dict[str, bytes]) -> None:

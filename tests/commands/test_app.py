@@ -48,6 +48,13 @@ def test_version_is_the_packages():
     assert invoke("--version").output.strip() == f"monai-lesion {__version__}"
 
 
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "monai_lesion", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"monai-lesion {__version__}"
+
+
 def test_created_manifest_passes_its_check_with_the_counts_asked_for(folder):
     manifest = folder / "manifest.json"
     result = create(folder, manifest, "--split", "6,2,2", "--seed", "4")

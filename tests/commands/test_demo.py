@@ -13,11 +13,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    said = []
-    closing = run_demo(folder, cases=5, epochs=1, say=said.append)
-    return folder, "\n".join(said), closing
+def demo(shell):
+    """The folder, the account and the closing words of a demo where the package is installed."""
+    output = shell("monai_lesion", "demo", "--output", "demo", "--cases", 5, "--epochs", 1)
+    said, _, closing = output.partition("\nDone in ")
+    return shell.folder / "demo", said.strip(), closing
 
 
 def test_demo_trains_evaluates_and_segments_both_forms_alike(demo):

@@ -36,6 +36,7 @@ def elsewhere(tmp_path, monkeypatch):
     """A folder with the bundle and without trained weights, as a fresh clone is."""
     folder = tmp_path / "clone"
     shutil.copytree(BUNDLE / "configs", folder / "bundles" / "lighter_unet" / "configs")
+    monkeypatch.setattr("monai_lesion.commands.options.BUNDLE", folder / "bundles" / "lighter_unet")
     monkeypatch.chdir(folder)
     return folder
 

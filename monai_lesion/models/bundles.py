@@ -1,0 +1,106 @@
+"""The bundle that belongs to this package: where it lies, which files are part of it, and a copy of it to edit.
+
+``setup.py`` loads this file before anything is installed, so it needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from monai_lesion.errors import InputError
+from monai_lesion.files import replacing_folder
+
+logger = logging.getLogger(__name__)
+
+NAME = "lighter_unet"
+RUNS = "runs"
+CHECKOUT = f"bundles/{NAME}"  # in the project's folder; the wheel has the same below monai_lesion/
+# Named rather than excluded, so that logs, caches, editors' copies and other people's checkpoints stay out.
+ENDINGS = {
+    "configs": (".json", ".yaml", ".yml", ".conf"),
+    "docs": (".md", ".txt", ".png", ".jpg", ".svg"),
+    "overlays": (".json",),
+}
+_PACKAGE = Path(__file__).resolve().parents[1]
+_ROOTED = ("train.json", "inference.json")  # the configs that stand alone
+
+
+def bundle_folder() -> Path:
+    """The folder of the bundle that came with this package: in the installation, or in the checkout it runs from.
+
+    Example:
+        >>> (bundle_folder() / "configs" / "train.json").is_file()
+        True
+    """
+    installed = _PACKAGE / CHECKOUT
+    return installed if installed.is_dir() else _PACKAGE.parent / CHECKOUT
+
+
+def bundle_files(root: Path) -> list[str]:
+    """The files of a bundle that are part of it, by their paths in the folder; without weights.
+
+    Args:
+        root: folder of the bundle.
+
+    Example:
+        >>> bundle_files(Path("no/such/folder"))
+        []
+    """
+    files = [root / "LICENSE"] if (root / "LICENSE").is_file() else []
+    for folder, endings in ENDINGS.items():
+        files += [file for file in (root / folder).rglob("*") if file.is_file() and file.suffix in endings]
+    names = sorted(file.relative_to(root).as_posix() for file in files)
+    return [name for name in names if not any(part.startswith((".", "#")) for part in name.split("/"))]
+
+
+def run_root() -> str:
+    """The ``bundle_root`` of a config that is told none: the bundle in the project's folder, elsewhere ``runs``.
+
+    Below it a run keeps ``models/`` and ``eval/``, so a training never writes into an installation. MONAI Label,
+    ``MonaiAlgo``, ``LesionSegmenter.from_bundle`` and :func:`init_bundle` all set a ``bundle_root`` of their own.
+    """
+    if Path(CHECKOUT, "configs", "train.json").is_file():
+        return CHECKOUT
+    logger.info("bundle_root is %s, for there is no %s in this folder", RUNS, CHECKOUT)
+    return RUNS
+
+
+def init_bundle(output: str | Path) -> Path:
+    """Copy the bundle of this package, without weights, to edit and train; the copy's runs stay inside it.
+
+    Args:
+        output: folder to make; it must not exist, or be empty. It becomes the ``bundle_root`` of the copied configs,
+            so that they work from any folder.
+
+    Returns:
+        The absolute path of ``output``.
+
+    Raises:
+        InputError: when the folder is taken, or the package came without its bundle.
+    """
+    root, target = bundle_folder(), Path(output).absolute()
+    names = bundle_files(root)
+    if f"configs/{_ROOTED[0]}" not in names:
+        raise InputError(root, "must be the bundle of the package", got="none", fix="Install monai-lesion again")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another")
+    with replacing_folder(target) as partial:
+        for name in names:
+            copy = partial / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((root / name).read_bytes())
+        for name in _ROOTED:
+            _set_root(partial / "configs" / name, target)
+    return target
+
+
+def _set_root(config: Path, root: Path) -> None:
+    """Set ``bundle_root`` in the text, for a config is laid out by hand."""
+    text = config.read_text(encoding="utf-8")
+    key = '"bundle_root": '
+    former = json.dumps(json.loads(text)["bundle_root"])
+    if text.count(key + former) != 1:
+        raise InputError(config, f"must set {key.strip()} once, on one line", got=text.count(key + former))
+    config.write_text(text.replace(key + former, key + json.dumps(root.as_posix())), encoding="utf-8")
