@@ -25,7 +25,7 @@ test: setup
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)) and "Python 3.10 or 3.11 is needed, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt torch
-	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy onnx onnxruntime pytest setuptools tensorboard
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy pytest setuptools tensorboard
 	@touch $@
 
 test-oldest: .venv-oldest/ready

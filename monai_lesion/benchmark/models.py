@@ -11,8 +11,6 @@ import torch
 from torch import nn
 
 from monai_lesion.benchmark.entries import Entry
-from monai_lesion.networks.identity import facts
-from monai_lesion.runtimes.caches import kept_folder
 
 FEW = 4  # pictures for statistics where nothing is trained
 
@@ -62,30 +60,22 @@ def prepare(request: Mapping[str, Any]) -> dict[str, Any]:
 def _onnx(
     network: nn.Module, request: Mapping[str, Any], pictures: Any, size: tuple[int, int], accurate: bool
 ) -> bytes:
-    from monai_lesion.runtimes.factories import model_bytes
-    from monai_lesion.runtimes.quantization import METHOD, CalibrationImages, calibration_images, quantise
+    from monai_lesion.runtimes.conversions import to_onnx
+    from monai_lesion.runtimes.quantization import CalibrationImages, calibration_images, quantise
 
-    runtime, precision, manifest = request["runtime"], request["precision"], request.get("manifest")
-    if precision != "int8":
-        return model_bytes(network, runtime, precision, size, None)
+    runtime, manifest = request["runtime"], request.get("manifest")
+    model = to_onnx(network, size)
+    if request["precision"] != "int8":
+        return bytes(model.SerializeToString())
     if accurate and manifest:
         most = int(request["calibration"])
         calibration = calibration_images(manifest, request.get("dataset_dir"), spatial_size=size, most=most)
-        return model_bytes(network, runtime, precision, size, calibration)
-    from monai_lesion.runtimes.conversions import to_onnx
-
+        return bytes(quantise(model, calibration, runtime=runtime).SerializeToString())
     # Enough for the time it takes; what accuracy there is stays as quantisation leaves it.
     few = [np.ascontiguousarray(each[None]) for each in pictures[:FEW]]
     with torch.inference_mode():
         labels = [network(torch.from_numpy(each))[0, 0].numpy() >= 0 for each in few]
-    images = CalibrationImages(few, few, labels)
-
-    def fill(folder: Path) -> None:
-        made = quantise(to_onnx(network, size), images, max_drop=1.0)
-        (folder / "model.onnx").write_bytes(made.SerializeToString())
-
-    known = facts(network, kind="int8 for time only", method=METHOD, spatial_size=list(size))
-    return (kept_folder(known, fill) / "model.onnx").read_bytes()
+    return bytes(quantise(model, CalibrationImages(few, few, labels), max_drop=1.0).SerializeToString())
 
 
 def read_network(file: Path) -> nn.Module:

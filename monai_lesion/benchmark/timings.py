@@ -18,7 +18,7 @@ from monai_lesion.benchmark.rows import Ceiling, Outcome, Row, ratio_of
 from monai_lesion.benchmark.settings import PLAIN, Way
 from monai_lesion.benchmark.workers import Worker
 from monai_lesion.errors import InputError
-from monai_lesion.runtimes.choices import agreement
+from monai_lesion.measures.metrics import dice
 
 BURST = 3  # timed images in a turn, right after one that is not counted
 Say = Callable[[str], None]
@@ -177,7 +177,7 @@ class _Preparing:
 
 
 def _mean_dice(masks: Any, others: Any) -> float:
-    return float(np.mean([agreement(a, b) for a, b in zip(masks, others, strict=True)]))
+    return float(np.mean([dice(a, b) for a, b in zip(masks, others, strict=True)]))
 
 
 def _compared(row: Row, plain: Row) -> Row:

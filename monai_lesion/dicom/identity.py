@@ -55,7 +55,7 @@ class Algorithm:
     Args:
         name: of the network, such as "Lighter U-net @128".
         version: of this package.
-        weights: hash of the weights, in hexadecimal digits.
+        weights: identity of the weights, ``weights_id``, in hexadecimal digits.
         bundle_version: of the bundle that the network came from; empty without one.
         settings: what else decides the mask, such as the threshold or the crop.
 
@@ -100,7 +100,7 @@ class Algorithm:
     def parameters(self) -> dict[str, str]:
         """Everything but name and version, in a fixed order."""
         bundle = {"bundle_version": self.bundle_version} if self.bundle_version else {}
-        return {**bundle, "weights_sha256": self.weights, **dict(sorted(self.settings.items())), "notice": NOTICE}
+        return {**bundle, "weights_id": self.weights, **dict(sorted(self.settings.items())), "notice": NOTICE}
 
     @property
     def key(self) -> str:

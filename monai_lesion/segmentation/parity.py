@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
-from monai_lesion.runtimes.choices import agreement
+from monai_lesion.measures.metrics import dice
 
 Found = tuple[NDArray[Any], NDArray[Any]]  # mask and probability
 PROBABILITY = (
@@ -106,9 +106,9 @@ def compare(
     between, own, theirs, difference = [], [], [], 0.0
     for picture in pictures.read():
         (mask, probability), (other, other_probability) = library(picture.pixels), exported(picture.pixels)
-        between.append(agreement(mask > 0, other > 0))
-        own.append(agreement(mask > 0, picture.label))
-        theirs.append(agreement(other > 0, picture.label))
+        between.append(dice(mask > 0, other > 0))
+        own.append(dice(mask > 0, picture.label))
+        theirs.append(dice(other > 0, picture.label))
         difference = max(difference, float(np.abs(probability - other_probability).max()))
     means = [round(float(np.mean(scores)), 6) for scores in (between, own, theirs)]
     worst = round(min(between), 6)

@@ -12,7 +12,7 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
-from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
+from monai_lesion.models.bundle_networks import read_bundle
 
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json")
 # Named rather than excluded, so that logs, caches, editors' copies and other people's checkpoints stay out.
@@ -58,7 +58,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
         raise InputError(target, "must end in .zip", got=target.suffix or "no ending")
     contents = {name: (root / name).read_bytes() for name in bundle_files(root)}
     _check(root, contents)
-    network = LesionSegmenter.from_bundle(root, weights=weights, device="cpu").network
+    network = read_bundle(root, weights=weights).network
     contents[WEIGHTS] = _state_file(network)
     with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):
