@@ -57,31 +57,22 @@ def write_model(
 
 
 def _onnx(network: nn.Module, setting: Setting, images: NDArray[np.float32], calibration: Calibration | None) -> bytes:
-    from monai_lesion.runtimes.factories import model_bytes
-    from monai_lesion.runtimes.quantization import METHOD, CalibrationImages, calibration_images, quantise
+    from monai_lesion.runtimes.conversions import to_onnx
+    from monai_lesion.runtimes.quantization import CalibrationImages, calibration_images, quantise
 
     size = images.shape[2:]
+    model = to_onnx(network, size)
     if setting.precision != "int8":
-        return model_bytes(network, setting.runtime, setting.precision, size, None)
+        return bytes(model.SerializeToString())
     if calibration is not None:
         manifest, dataset_dir, most = calibration
         chosen = calibration_images(manifest, dataset_dir, spatial_size=size, most=most)
-        return model_bytes(network, setting.runtime, setting.precision, size, chosen)
-    from monai_lesion.networks.identity import facts
-    from monai_lesion.runtimes.caches import kept_folder
-    from monai_lesion.runtimes.conversions import to_onnx
-
+        return bytes(quantise(model, chosen, runtime=setting.runtime).SerializeToString())
     # Enough for the time it takes; what accuracy there is stays as quantisation leaves it.
     few = [np.ascontiguousarray(each[None]) for each in images[:FEW]]
     with torch.inference_mode():
         labels = [network(torch.from_numpy(each))[0, 0].numpy() >= 0 for each in few]
-
-    def fill(folder: Path) -> None:
-        made = quantise(to_onnx(network, size), CalibrationImages(few, few, labels), max_drop=1.0)
-        (folder / "model.onnx").write_bytes(made.SerializeToString())
-
-    known = facts(network, kind="int8 for time only", method=METHOD, spatial_size=list(size))
-    return (kept_folder(known, fill) / "model.onnx").read_bytes()
+    return bytes(quantise(model, CalibrationImages(few, few, labels), max_drop=1.0).SerializeToString())
 
 
 def read_network(file: Path) -> nn.Module:

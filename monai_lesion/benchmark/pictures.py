@@ -52,7 +52,7 @@ class Pictures:
 def simulated_pictures(cases: int, size: int) -> Pictures:
     """Both views of simulated cases, squeezed to ``size`` x ``size``."""
     from monai_lesion.phantoms.cases import simulate_case
-    from monai_lesion.pipeline.client import before, resize
+    from monai_lesion.pipeline.operations import before, resize
 
     images, labels = [], []
     for case in range(cases):

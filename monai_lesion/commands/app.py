@@ -15,19 +15,7 @@ from monai_lesion.commands.bundle import register as register_packaging
 from monai_lesion.commands.calipers import register as register_calipers
 from monai_lesion.commands.export import register as register_runtimes
 from monai_lesion.commands.label import register as register_label
-from monai_lesion.commands.options import (
-    Bundle,
-    Crop,
-    Device,
-    Precision,
-    Published,
-    RuntimeName,
-    SegKind,
-    SegType,
-    Settings,
-    Weights,
-    open_segmenter,
-)
+from monai_lesion.commands.options import NetworkOptions, SegKind, SegType, open_segmenter, shared
 from monai_lesion.commands.pacs import register as register_pacs
 from monai_lesion.commands.parsing import listed, numbers
 from monai_lesion.commands.study import register as register_study
@@ -234,22 +222,17 @@ def _bar(items: Any) -> Any:
 
 
 @app.command()
+@shared
 def predict(
+    *,
     files: Annotated[list[Path], typer.Argument(help="Images or folders: PNG, JPEG, DICOM ...")],
     output: Output,
-    bundle: Bundle = None,
-    weights: Weights = None,
-    published: Published = None,
+    network: NetworkOptions,
     formats: Annotated[
         str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
     ] = "png",
     seg_type: SegKind = SegType.BINARY,
     frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0; all of them.")] = None,
-    crop: Crop = False,
-    device: Device = None,
-    runtime: RuntimeName = None,
-    precision: Precision = None,
-    settings: Settings = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
 ) -> None:
     """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
@@ -260,16 +243,7 @@ def predict(
     unknown = [kind for kind in kinds if kind not in FORMATS]
     if unknown or not kinds:
         raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=", ".join(unknown) or "none")
-    segmenter = open_segmenter(
-        bundle,
-        weights=weights,
-        published=published,
-        device=device,
-        settings=settings,
-        crop=crop,
-        runtime=runtime,
-        precision=precision,
-    )
+    segmenter = open_segmenter(network)
     written = segment_files(
         segmenter,
         files,

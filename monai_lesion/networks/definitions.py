@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from monai_lesion.errors import InputError
+from monai_lesion.networks.identities import identify
 
 TARGET = "_target_"
 ROOM = "monai_lesion.networks"
@@ -36,6 +37,24 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
         monai_lesion.errors.InputError: network_def: _target_ must be a class of monai_lesion.networks, got os.system...
     """
     return _build(network_def, "network_def", any_class)
+
+
+def definition_of(network: nn.Module) -> dict[str, Any] | None:
+    """The ``network_def`` of one of the paper's networks, told by its tensors; None for any other.
+
+    Example:
+        >>> from monai_lesion.networks import LighterUNet
+        >>> definition_of(LighterUNet(group_size=8))
+        {'_target_': 'monai_lesion.networks.LighterUNet', 'group_size': 8}
+    """
+    found = identify({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
+    if found is None or type(network) is not found[0]:
+        return None
+    defaults = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
+    arguments = {name: value for name, value in found[1].items() if defaults.get(name) != value}
+    if (stride := getattr(network, "stride", None)) is not None:  # of an FCN: not in its shapes
+        arguments["stride"] = stride
+    return {"_target_": f"{ROOM}.{found[0].__name__}", **arguments}
 
 
 def _build(definition: Any, where: str, any_class: bool) -> nn.Module:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import nn
-
-from monai_lesion._version import __version__
-from monai_lesion.machine.packages import versions
-from monai_lesion.machine.processors import processor
 
 
 def weights_id(state: Mapping[str, torch.Tensor]) -> str:
@@ -33,21 +27,3 @@ def weights_id(state: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def is_ours(network: nn.Module) -> bool:
-    """Whether class, arguments and weights say all about what a network computes."""
-    return type(network).__module__.startswith("monai_lesion.networks.")
-
-
-def facts(network: nn.Module, **more: Any) -> dict[str, Any]:
-    """Network, weights, packages and machine: what a measured time or a quantised model depends on."""
-    return {
-        "network": hashlib.sha256(repr(network).encode()).hexdigest()[:16],
-        "stride": getattr(network, "stride", None),  # of an FCN: in neither its layers nor its weights
-        "weights_id": weights_id(network.state_dict()),
-        "monai_lesion": __version__,
-        "packages": versions(["torch", "onnx", "onnxruntime", "openvino", "nncf"]),
-        "processor": str(processor()),
-        **more,
-    }

@@ -44,6 +44,7 @@ class Segmentation:
         probability: ``(H, W)`` float32 in 0-1.
         algorithm: what found it, for DICOM objects.
         region: the part of the picture that the network was shown; None for all of it.
+        scores: float32 ``(1, S)`` of a network that scores its own mask; None of any other.
     """
 
     image: UltrasoundImage
@@ -51,6 +52,7 @@ class Segmentation:
     probability: NDArray[np.float32]
     algorithm: Algorithm | None = None
     region: Region | None = None
+    scores: NDArray[np.float32] | None = None
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -168,7 +170,8 @@ class Segmentation:
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, as the JSON file holds it."""
-        found = self.measurements
+        found, by = self.measurements, self.algorithm
+        known = {} if by is None else by.settings
         return {
             "image": Path(self.image.path).name if self.image.path else None,
             "frame": self.image.frame,
@@ -180,6 +183,13 @@ class Segmentation:
             "found": found is not None,
             "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
             "measurements": None if found is None else found.to_dict(),
+            "decision": None,  # for these the model must be calibrated
+            "trust": None,
+            "intervals": None,
+            "network": None if by is None else by.name,
+            "weights_id": None if by is None else by.weights,
+            "runtime": known.get("runtime"),
+            "input_size": json.loads(known["input_size"]) if "input_size" in known else None,
             "software": f"monai_lesion {__version__}",
             "notice": NOTICE,
         }

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,20 @@ from monai_lesion.images.regions import Region, region_of_interest
 from monai_lesion.segmentation.results import Segmentation
 
 Source = str | Path | ImageFile | NDArray[np.uint8]
+
+
+class Finding(NamedTuple):
+    """What a segmenter finds in what it is shown, upright.
+
+    Args:
+        mask: ``(H, W)`` uint8, 1 in the lesion.
+        probability: ``(H, W)`` float32 in 0-1.
+        scores: float32 ``(1, S)`` of a network that scores its own mask; None of any other.
+    """
+
+    mask: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    scores: NDArray[np.float32] | None = None
 
 
 class Segmenter(ABC):
@@ -41,8 +55,8 @@ class Segmenter(ABC):
         """What finds the lesion, for DICOM objects."""
 
     @abstractmethod
-    def find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Mask and probability of what the network is shown, upright and of its size."""
+    def find(self, image: UltrasoundImage) -> Finding:
+        """Mask, probability and scores of what the network is shown, upright and of its size."""
 
     @overload
     def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
@@ -107,13 +121,26 @@ class Segmenter(ABC):
     def _segment(self, image: UltrasoundImage) -> Segmentation:
         region = region_of_interest(image.calibration.regions) if self.crop else None
         if region is None:
-            return Segmentation(image, *self.find(image), self.algorithm)
+            found = Finding(*self.find(image))
+            return Segmentation(image, found.mask, found.probability, self.algorithm, scores=found.scores)
         mask, probability = np.zeros(image.pixels.shape[:2], np.uint8), np.zeros(image.pixels.shape[:2], np.float32)
         part = UltrasoundImage(
             np.ascontiguousarray(image.pixels[region.slices]), image.spacing, image.path, image.frame
         )
-        mask[region.slices], probability[region.slices] = self.find(part)
-        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region)
+        found = Finding(*self.find(part))
+        mask[region.slices], probability[region.slices] = found.mask, found.probability
+        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region, found.scores)
+
+
+def check_finite(output: Any, segmenter: object) -> None:
+    """Refuse a network that computes no numbers, rather than finding nothing with it.
+
+    Raises:
+        InputError: when some of ``output`` is NaN or infinite.
+    """
+    if output is not None and not np.isfinite(output).all():
+        fix = "Its weights are damaged, or it was not trained to the end"
+        raise InputError(f"network {segmenter}", "must compute numbers", got="NaN or infinity", fix=fix)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -291,7 +291,7 @@ def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
     content = {"name": "few", "labels": {"1": "lesion"}, "training": [], "validation": [], "test": relative}
     manifest.write_text(json.dumps(content))
     segmenter = type("Fake", (), {"__call__": lambda self, picture: SimpleNamespace(mask=leaning(picture))})()
-    settings = {"spatial_size": "[64, 64]", "runtime": "openvino bf16"}
+    settings = {"input_size": "[64, 64]", "runtime": "openvino bf16"}
     segmenter.algorithm = SimpleNamespace(name="box", weights="0" * 64, settings=settings)
     monkeypatch.setattr("monai_lesion.commands.calipers.open_segmenter", lambda *args, **kwargs: segmenter)
     arguments = ["study", "calipers", "--manifest", str(manifest), "--output", str(tmp_path / "out")]

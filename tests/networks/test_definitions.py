@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import InputError
-from monai_lesion.networks import LighterUNet
+from monai_lesion.networks import FCN, LighterUNet
 from monai_lesion.networks.complexity import NETWORKS
-from monai_lesion.networks.definitions import build_network
+from monai_lesion.networks.definitions import build_network, definition_of
 
 LIGHTER = {"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8}
 
@@ -78,3 +78,15 @@ def test_refuses(definition, message):
 def test_a_class_from_elsewhere_must_give_a_network():
     with pytest.raises(InputError, match=r"must be a network, an nn.Module, got collections.OrderedDict, OrderedDict"):
         build_network({"_target_": "collections.OrderedDict"}, any_class=True)
+
+
+@pytest.mark.parametrize("network", [LighterUNet(group_size=8, width=0.125), FCN(stride=16)], ids=["U-net", "FCN"])
+def test_the_definition_of_a_network_builds_it_again(network):
+    again = build_network(definition_of(network))
+    again.load_state_dict(network.state_dict())
+    picture = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(again.eval()(picture), network.eval()(picture), rtol=0, atol=0)
+
+
+def test_a_foreign_network_has_no_definition():
+    assert definition_of(torch.nn.Conv2d(3, 1, 1)) is None

@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_lesion import LesionSegmenter
 from monai_lesion.errors import InputError
 from monai_lesion.images.readers import read_mask
-from monai_lesion.pipeline import client
-from monai_lesion.pipeline.recipes import recipe_of
-from monai_lesion.pipeline.transforms import postprocessing, preprocessing
+from monai_lesion.models import client
+from monai_lesion.pipeline.steps import Steps
 from monai_lesion.runtimes import conversions
-from monai_lesion.runtimes.factories import open_runtime
 from monai_lesion.runtimes.quantization import MINIMUM, CalibrationImages, calibration_images
 from monai_lesion.segmentation import parity
 from monai_lesion.segmentation.exports import export_model
 from monai_lesion.segmentation.parity import Parity, Picture, Pictures, of_manifest, simulated
-from tests.runtimes.conftest import SIZE, make_segmenter
+from tests.small_networks import SIZE, make_segmenter
 
 FORMATS = ("torchscript", "onnx", "openvino")
 
@@ -143,15 +142,12 @@ def test_a_folder_in_use_an_unknown_format_and_int8_torchscript_are_refused(segm
         export_model(segmenter, tmp_path / "b", format="torchscript", calibration=images)
 
 
-def test_other_transforms_than_the_recipes_are_refused(network):
-    before = preprocessing(spatial_size=SIZE)
-    assert recipe_of(before, postprocessing(before, threshold=0.3, drop_channel=True)).threshold == 0.3
-    with pytest.raises(InputError, match=r"export: resizes the probability before the threshold, got another order"):
-        recipe_of(before, postprocessing(before, order="threshold_first"))
-    with pytest.raises(
-        InputError, match=r"export: knows the steps of monai_lesion.pipeline.transforms only, got RandomOrder"
-    ):
-        recipe_of(preprocessing(augment=True, spatial_size=SIZE), postprocessing(before))
+def test_another_order_is_exported_as_network_alone(network, tmp_path):
+    segmenter = LesionSegmenter(network, Steps(SIZE, order="threshold_first"), device="cpu")
+    with pytest.raises(InputError, match=r"order: end to end must be resize_first, got threshold_first"):
+        export(segmenter, tmp_path / "whole", end_to_end=True)
+    export(segmenter, tmp_path / "out")
+    np.testing.assert_array_equal(client.Model(tmp_path / "out")(picture())[0], segmenter(picture()).mask)
 
 
 @pytest.mark.slow
@@ -171,15 +167,15 @@ def test_a_folder_of_other_weights_precision_kind_or_damaged_is_no_runtime(segme
 
     export(segmenter, tmp_path / "out")
     with pytest.raises(InputError, match=r"out: must hold the weights of this network \(\w{12}\), got LighterUNet"):
-        open_runtime(LighterUNet(group_size=8, width=0.125), tmp_path / "out")
+        make_segmenter(LighterUNet(group_size=8, width=0.125), runtime=tmp_path / "out")
     with pytest.raises(InputError, match=r"precision: of .*out is fp32, got int8"):
-        open_runtime(segmenter.network, tmp_path / "out", precision="int8")
+        make_segmenter(segmenter.network, runtime=tmp_path / "out", precision="int8", calibration=None)
     (tmp_path / "out" / "model.onnx").write_bytes(b"")
     with pytest.raises(InputError, match=r"model.onnx: must be the file that was exported"):
-        open_runtime(segmenter.network, tmp_path / "out")
+        make_segmenter(segmenter.network, runtime=tmp_path / "out")
     export(segmenter, tmp_path / "whole", "torchscript", end_to_end=True)
     with pytest.raises(InputError, match=r"must hold the network alone to be used as runtime.*without --end-to-end"):
-        open_runtime(segmenter.network, tmp_path / "whole")
+        make_segmenter(segmenter.network, runtime=tmp_path / "whole")
 
 
 def test_simulated_cases_are_both_views_and_none_is_refused():
