@@ -39,6 +39,7 @@ from monai.transforms import (
 from monai_lesion.errors import InputError
 from monai_lesion.images.readers import LoadLabeld, UltrasoundReader
 from monai_lesion.measures.masks import check_fits
+from monai_lesion.pipeline.steps import check_choice
 
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)  # see _loading
 
@@ -260,21 +261,25 @@ def postprocessing(
     preprocessing: Compose | None = None,
     *,
     threshold: float = 0.5,
+    keep: str = "largest",
     order: str = "resize_first",
     source: str = "pred",
     target: str = "pred",
     upright: bool = False,
     drop_channel: bool = False,
 ) -> Compose:
-    """From logits to a mask of the largest lesion, its holes filled.
+    """From logits to a mask, the holes of its components filled.
 
     ::
 
-        -- sigmoid -- resize back -- threshold -- largest component -- fill holes --
+        -- sigmoid -- resize back -- threshold -- (largest component) -- fill holes --
+
+    The same in numpy is :func:`monai_lesion.pipeline.operations.after`.
 
     Args:
         preprocessing: what to undo, so that the mask has the source's own size; None keeps the network's size.
         threshold: probability from which a pixel is lesion.
+        keep: ``"largest"`` component, the paper's, or ``"all"``.
         order: ``"resize_first"`` resizes the probability and then thresholds, as the authors' code and more exact;
             ``"threshold_first"`` resizes the finished mask, as the paper's text.
         source: key of the logits.
@@ -283,17 +288,17 @@ def postprocessing(
         drop_channel: end with ``(W, H)`` in the file's orientation, as MONAI Label wants it.
 
     Raises:
-        InputError: for an unknown ``order``.
+        InputError: for an unknown ``keep`` or ``order``.
     """
-    if order not in ("resize_first", "threshold_first"):
-        raise InputError("order", 'must be "resize_first" or "threshold_first"', got=order)
+    for name, value in (("keep", keep), ("order", order)):
+        check_choice(name, value)
     back = []
     if preprocessing is not None:
         nearest = order == "threshold_first"
         back = [Invertd(target, transform=preprocessing, orig_keys="image", nearest_interp=nearest, to_tensor=True)]
     clean = [
         AsDiscreted(target, threshold=threshold),
-        KeepLargestConnectedComponentd(target, applied_labels=[1]),
+        *([KeepLargestConnectedComponentd(target, applied_labels=[1])] if keep == "largest" else []),
         FillHolesd(target, applied_labels=[1]),
     ]
     steps: list[Any] = [] if source == target else [CopyItemsd(source, names=target)]
