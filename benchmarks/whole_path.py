@@ -1,9 +1,10 @@
-"""What is not the network: file to mask file, cold start, overlap, and memory over many images.
+"""What is not the network: file to mask file, overlap, and memory over many images.
 
-    python benchmarks/whole_path.py [--images 10000] [--picture scan.png] [--parts cold,beside,overlap,memory]
+    python benchmarks/whole_path.py [--images 10000] [--picture scan.png] [--parts beside,overlap,memory]
 
 Without --picture a simulated view, cut or repeated to 432 x 646. "beside" and "memory" have a stand-in of no cost
-for the network; overlap uses the preset pocket by ONNX Runtime. Ratios are taken within one run.
+for the network; overlap uses the preset pocket by ONNX Runtime. Ratios are taken within one run. Cold starts are in
+runtimes.py.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import argparse
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -33,11 +32,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--turns", type=int, default=30)
-    parser.add_argument("--parts", default="cold,beside,overlap,memory")
+    parser.add_argument("--parts", default="beside,overlap,memory")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        os.environ["MONAI_LESION_CACHE"] = str(root / "cache")
         picture = root / "picture.png"
         if options.picture:
             picture.write_bytes(options.picture.read_bytes())
@@ -46,7 +44,6 @@ def main() -> None:
 
             Image.fromarray(np.resize(simulate_case(0, 0).views[0].pixels, (432, 646, 3))).save(picture)
         parts = {
-            "cold": lambda: cold_start(root, picture),
             "beside": lambda: beside(root, picture, options.turns),
             "overlap": lambda: overlap(root, picture),
             "memory": lambda: memory(root, picture, options.images),
@@ -55,66 +52,37 @@ def main() -> None:
             parts[part]()
 
 
-def cold_start(root: Path, picture: Path) -> None:
-    for runtime in ("onnx", "openvino"):
-        seconds = []
-        for _ in range(4):
-            start = time.perf_counter()
-            code = "from monai_lesion.commands.app import main; main()"
-            options = ["predict", str(picture), "-o", str(root / "cold"), "--bundle", "pocket", "--runtime", runtime]
-            subprocess.run([sys.executable, "-c", code, *options], check=True, capture_output=True)
-            seconds.append(time.perf_counter() - start)
-        rest = statistics.median(seconds[1:])
-        print(f"cold start, {runtime}: first run, converting, {seconds[0]:.1f} s; then {rest:.2f} s")
-
-
 def stand_ins(picture: Path):
     """Segmenters of no cost, which answer whatever they see with what the preset pocket finds in the picture."""
     import torch
 
     from monai_lesion import LesionSegmenter
     from monai_lesion.images.reading import read_image
+    from monai_lesion.segmentation.transform_segmenters import TransformSegmenter
 
-    real = LesionSegmenter.from_preset("pocket", device="cpu")
-    with torch.inference_mode():
-        logits = real.network(real.recipe.before(read_image(picture).pixels))
-        logits = torch.nn.functional.interpolate(logits, (256, 256), mode="bilinear")  # the paper's size
+    real = LesionSegmenter.from_preset("pocket")
+    logits = torch.from_numpy(real.runtime(real.steps.before(read_image(picture).pixels)))
+    logits = torch.nn.functional.interpolate(logits, (256, 256), mode="bilinear")  # the paper's size
 
     class Fixed(torch.nn.Module):
         def forward(self, x):
             return logits
 
-    direct, monai = LesionSegmenter(Fixed(), device="cpu"), LesionSegmenter(Fixed(), device="cpu")
-    monai.recipe = None
-    return direct, monai, logits.numpy()
+    return LesionSegmenter(Fixed(), device="cpu"), TransformSegmenter(Fixed(), device="cpu")
 
 
 def beside(root: Path, picture: Path, turns: int) -> None:
-    from monai_lesion.pipeline.client import after, before
-
     from monai_lesion.images.reading import read_image
-    from monai_lesion.segmentation.results import Segmentation
 
-    direct, monai, logits = stand_ins(picture)
+    direct, monai = stand_ins(picture)
     image = read_image(picture)
     result = direct.segment(image)
-
-    def numpy_path():
-        before(image.pixels, (256, 256))
-        return after(logits, image.pixels.shape[:2], 0.5)
-
-    def numpy_file():
-        mask, probability = numpy_path()
-        Segmentation(read_image(picture), mask, probability).save(root / "out")
-
     ways = {
         "decode": lambda: read_image(picture),
-        "before and after, direct": lambda: direct.find(image),
-        "before and after, numpy": numpy_path,
+        "before and after, numpy": lambda: direct.find(image),
         "before and after, MONAI": lambda: monai.find(image),
         "write": lambda: result.save(root / "out"),
-        "file to file, direct": lambda: direct.segment(read_image(picture)).save(root / "out"),
-        "file to file, numpy": numpy_file,
+        "file to file, numpy": lambda: direct.segment(read_image(picture)).save(root / "out"),
         "file to file, MONAI": lambda: monai.segment(read_image(picture)).save(root / "out"),
     }
     clocks = (time.perf_counter, time.process_time)
@@ -139,7 +107,7 @@ def overlap(root: Path, picture: Path) -> None:
     (root / "many").mkdir()
     for number in range(60):
         (root / "many" / f"{number:03d}.png").write_bytes(picture.read_bytes())
-    segmenter = LesionSegmenter.from_preset("pocket", device="cpu", runtime="onnx")
+    segmenter = LesionSegmenter.from_preset("pocket")
     formats, ratios = ["png", "overlay"], []
     for _ in range(3):
         start = time.perf_counter()
@@ -155,7 +123,7 @@ def overlap(root: Path, picture: Path) -> None:
 def memory(root: Path, picture: Path, count: int) -> None:
     from monai_lesion.segmentation.batches import segment_files
 
-    direct, *_ = stand_ins(picture)
+    direct, _ = stand_ins(picture)
     (root / "lot").mkdir()
     for number in range(count):
         (root / "lot" / f"{number:05d}.png").symlink_to(picture)

@@ -106,9 +106,9 @@ def test_validation_loss_of_the_log_is_the_loss_of_the_kept_network(manifest, tm
     segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=tmp_path / "model.pt", device="cpu", overrides=OVERRIDES)
     losses = []
     for entry in load_manifest(manifest).entries("validation"):
-        items = segmenter.preprocess({"image": entry["image"]})
+        pixels = torch.from_numpy(segmenter.steps.before(read_image(entry["image"]).pixels))
         with torch.no_grad():
-            found = torch.sigmoid(network(items["image"][None].as_tensor()))[0, 0]
+            found = torch.sigmoid(network(pixels))[0, 0]
         label = torch.as_tensor(read_mask(entry["label"]).astype(np.float32))[None, None]
         small = torch.nn.functional.interpolate(label, (32, 32), mode="bilinear", align_corners=False)[0, 0] >= 0.5
         losses.append(1 - 2 * (found * small).sum() / (found.sum() + small.sum()))

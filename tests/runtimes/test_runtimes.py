@@ -198,15 +198,6 @@ def test_reporting_that_is_loaded_already_is_put_to_sleep():
     assert done.stdout.strip() == "None"
 
 
-def test_onnx_and_openvino_models_need_neither_pytorch_nor_monai():
-    code = (
-        "import sys, monai_lesion.models.folders, monai_lesion.runtimes.onnx_runtimes, "
-        "monai_lesion.runtimes.openvino_runtimes; print([name for name in ('torch', 'monai') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 def test_versions_leave_out_what_is_absent():
     assert list(packages.versions(["numpy", "no-such-package"])) == ["numpy"]
     assert not packages.is_installed("no_such_package")
