@@ -23,8 +23,7 @@ from monailabel.tasks.scoring.epistemic_v2 import EpistemicScoring
 from scipy.stats import spearmanr
 
 from monai_lesion import LesionSegmenter
-from monai_lesion.datasets.manifests import load_manifest
-from monai_lesion.images.readers import read_mask
+from monai_lesion.datasets.manifests import load_manifest, read_label
 from monai_lesion.label.folders import write_label_app
 from monai_lesion.label.server.tasks import LesionInfer
 from monai_lesion.label.uncertainty import entropy, uncertainty
@@ -106,7 +105,7 @@ def main() -> None:
         loaded = load_manifest(others, splits=())
         for split in ("training", "validation", "test"):
             for entry in loaded.entries(split):
-                image, truth = str(entry["image"]), read_mask(entry["label"])
+                image, truth = str(entry["image"]), read_label(entry)
                 found = plain(image).mask > 0
                 errors.append(1 - 2 * (found & truth).sum() / (found.sum() + truth.sum()))
                 theirs.run_scoring(image, options.passes, 0, store)

@@ -25,7 +25,7 @@ from scipy.spatial.distance import cdist
 from monai_lesion.calipers import Annotations, draw_calipers, find_annotations
 from monai_lesion.calipers.markers import Point
 from monai_lesion.images.reading import read_image
-from monai_lesion.phantoms.files import SimulatedView, simulate_case
+from monai_lesion.phantoms.cases import SimulatedView, simulate_case
 
 RADIUS = 5.0  # pixels; an arm is 3 to 8
 MARKS = Path(__file__).resolve().parents[1] / "data_manifests" / "busbra_calipers.csv"

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from monai_lesion.datasets.manifests import SPLITS, load_manifest, write_manifest
+from monai_lesion.datasets.manifests import load_manifest, write_manifest
+from monai_lesion.datasets.splits import DEALT
 
 SIZES = (10_000, 30_000, 100_000)
 SIDE = 32  # pixels
@@ -34,7 +35,7 @@ def write_files(folder: Path, count: int) -> dict[str, list[dict[str, Any]]]:
     """Two views a case; every tenth case is validation, every tenth test."""
     from tqdm import tqdm
 
-    lists: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    lists: dict[str, list[dict[str, Any]]] = {split: [] for split in DEALT}
     rows, columns = np.indices((SIDE, SIDE))
     masks = [png(np.hypot(rows - 16, columns - 10 - shift) < 6) for shift in range(12)]
     for number in tqdm(range(count), desc="writing", unit="image"):
@@ -71,14 +72,14 @@ def measure(manifest: Path) -> None:
     def progress(entries: Iterable[Any]) -> Iterable[Any]:
         return tqdm(entries, desc="checking", unit="entry")
 
-    load_manifest(manifest.with_name("warm.json"), splits=SPLITS)  # imports
+    load_manifest(manifest.with_name("warm.json"), splits=DEALT)  # imports
     before = peak()
     held = json.loads(manifest.read_text())
     parsed = peak()
     del held
     gc.collect()
     start, busy = time.perf_counter(), time.process_time()
-    loaded = load_manifest(manifest, splits=SPLITS, progress=progress)
+    loaded = load_manifest(manifest, splits=DEALT, progress=progress)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     count = sum(len(entries) for entries in loaded.splits.values())
     print(json.dumps([count, seconds, busy, parsed - before, peak() - parsed]))
@@ -107,10 +108,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lists = write_files(folder, max(options.sizes))
-        everything = [(split, entry) for split in SPLITS for entry in lists[split]]
+        everything = [(split, entry) for split in DEALT for entry in lists[split]]
         everything.sort(key=lambda item: item[1]["image"])
         for size in (20, *options.sizes):
-            chosen = {split: [entry for found, entry in everything[:size] if found == split] for split in SPLITS}
+            chosen = {split: [entry for found, entry in everything[:size] if found == split] for split in DEALT}
             write_manifest({"name": "synthetic", **chosen}, folder / ("warm.json" if size == 20 else f"{size}.json"))
         for size in options.sizes:
             command = [sys.executable, __file__, "--measure", str(folder / f"{size}.json")]

@@ -17,8 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from PIL import Image
 
-from monai_lesion.phantoms.cases import CALIPER_COLOUR
-from monai_lesion.phantoms.files import simulate_case, write_phantoms
+from monai_lesion.phantoms.cases import CALIPER_COLOUR, simulate_case
+from monai_lesion.phantoms.files import write_phantoms
 
 SHEET = [(5, 0), (3, 8), (5, 8)]  # seed and case: one with a shadow, one in layers, one brighter than its surroundings
 

@@ -90,8 +90,9 @@ def stand_ins(picture: Path):
 
 
 def beside(root: Path, picture: Path, turns: int) -> None:
-    from monai_lesion.images.reading import read_image
     from monai_lesion.pipeline.client import after, before
+
+    from monai_lesion.images.reading import read_image
     from monai_lesion.segmentation.results import Segmentation
 
     direct, monai, logits = stand_ins(picture)

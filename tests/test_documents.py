@@ -156,7 +156,7 @@ def test_documents_say_research_use_only() -> None:
         assert "Research use only; not a medical device" in (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["busbra", "busbra_dev"])
+@pytest.mark.parametrize("name", ["busbra", "busbra_dev", "busi_dev"])
 def test_manifest_counts_are_those_of_the_files(name: str) -> None:
     content = json.loads((ROOT / "data_manifests" / f"{name}.json").read_text(encoding="utf-8"))
     row = next(
@@ -167,7 +167,8 @@ def test_manifest_counts_are_those_of_the_files(name: str) -> None:
     told = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:images|cases)\b", row)]
     counted = [
         count
-        for split in ("training", "validation", "test")
+        for split in ("training", "validation", "test", "calibration")
+        if split in content
         for count in (len(content[split]), len({entry["case_id"] for entry in content[split]}))
     ]
     assert told == counted

@@ -1,1 +1,1 @@
-"""How fast each network is in each runtime on this machine, beside what the machine can do at all."""
+"""How fast each network is in each runtime on this machine."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIMULATED_SEED = 9000  # of cases that nothing is trained on by default
+
+
+class Calibration(NamedTuple):
+    """What int8 is calibrated on: so many images of a manifest's training split."""
+
+    manifest: Path
+    dataset_dir: Path | None
+    images: int
 
 
 @dataclass(frozen=True)
@@ -21,17 +29,13 @@ class Pictures:
         name: for the table.
         images: float32 ``(3, rows, columns)`` each, as the networks see them.
         labels: ``(rows, columns)`` bool each.
-        manifest: where they are from; also calibrates int8.
-        dataset_dir: of the manifest.
-        calibration: how many images of its training split calibrate int8.
+        calibration: of int8; None where they are simulated.
     """
 
     name: str
     images: Sequence[NDArray[np.float32]]
     labels: Sequence[NDArray[np.bool_]]
-    manifest: Path | None = None
-    dataset_dir: Path | None = None
-    calibration: int = 0
+    calibration: Calibration | None = None
 
     @property
     def size(self) -> int:
@@ -48,7 +52,7 @@ class Pictures:
 def simulated_pictures(cases: int, size: int) -> Pictures:
     """Both views of simulated cases, squeezed to ``size`` x ``size``."""
     from monai_lesion.phantoms.cases import simulate_case
-    from monai_lesion.pipeline.client import before, resize
+    from monai_lesion.pipeline.operations import before, resize
 
     images, labels = [], []
     for case in range(cases):
@@ -81,4 +85,4 @@ def manifest_pictures(manifest: Path, dataset_dir: Path | None, split: str, size
     labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items]
     name = f"{loaded.name}, {split} split, {len(items)} images"
     folder = dataset_dir.absolute() if dataset_dir else None
-    return Pictures(name, images, labels, manifest.absolute(), folder, calibration)
+    return Pictures(name, images, labels, Calibration(manifest.absolute(), folder, calibration))

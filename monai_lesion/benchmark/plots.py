@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_lesion.benchmark.rows import Row
 from monai_lesion.errors import InputError
-from monai_lesion.report.labels import label_points
+from monai_lesion.report.point_labels import label_points
 
 COLOURS = ("#8a8f98", "#1f5a96", "#c8641e", "#2d8659", "#7a4ea3")
 MARKS = {"fp32": "o", "bf16": "s", "int8": "^"}
@@ -28,7 +28,7 @@ def need_matplotlib() -> None:
 
 
 def plot_rows(rows: Sequence[Row], path: Path) -> Path:
-    """Draw the measured rows: a colour a runtime, a mark a precision, hollow where limited to AVX2.
+    """Draw the measured rows: a colour a runtime, a mark a precision.
 
     Args:
         rows: at least one that did not fail, or the plot is empty.
@@ -38,19 +38,19 @@ def plot_rows(rows: Sequence[Row], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = [row for row in rows if row.times and not row.error]
+    shown = [row for row in rows if row.measured]
     dice = bool(shown) and all(row.dice is not None for row in shown)
-    names = list(dict.fromkeys(row.entry.name for row in shown))
+    names = list(dict.fromkeys(row.candidate.name for row in shown))
     figure = Figure(figsize=(9.2, max(4.6, 1.6 + 0.27 * len(names))), layout="constrained")
     FigureCanvasAgg(figure)
     axis: Any = figure.add_subplot()
-    colours = dict(zip(dict.fromkeys(row.way.runtime for row in shown), COLOURS, strict=False))
+    colours = dict(zip(dict.fromkeys(row.setting.runtime for row in shown), COLOURS, strict=False))
     handles: dict[str, Any] = {}
     for row in shown:
-        colour = colours[row.way.runtime]
-        look = {"marker": MARKS[row.way.precision], "color": colour, "mfc": "none" if row.way.avx2 else colour}
-        (drawn,) = axis.plot([row.milliseconds], [_height(row, dice)], ms=7, ls="", alpha=0.85, **look)
-        handles.setdefault(row.way.name, drawn)
+        colour = colours[row.setting.runtime]
+        look = {"marker": MARKS[row.setting.precision], "color": colour, "ms": 7, "ls": "", "alpha": 0.85}
+        (drawn,) = axis.plot([row.milliseconds], [_height(row, dice)], **look)
+        handles.setdefault(row.setting.name, drawn)
     _scale(axis.xaxis, [row.milliseconds for row in shown], wide=2.4)  # for the names
     if dice:
         axis.margins(y=0.15)
@@ -61,7 +61,7 @@ def plot_rows(rows: Sequence[Row], path: Path) -> Path:
     axis.grid(alpha=0.25, which="both")
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=8, frameon=False)
     places = {
-        name: [(row.milliseconds, _height(row, dice)) for row in shown if row.entry.name == name] for name in names
+        name: [(row.milliseconds, _height(row, dice)) for row in shown if row.candidate.name == name] for name in names
     }
     others = [place for each in places.values() for place in each]
     label_points(axis, names, [max(places[name]) for name in names], others=others, size=8)

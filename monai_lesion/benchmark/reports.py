@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from monai_lesion.benchmark.entries import Entry
+from monai_lesion.benchmark.candidates import Candidate
 from monai_lesion.benchmark.pictures import Pictures
 from monai_lesion.benchmark.plots import need_matplotlib, plot_rows
-from monai_lesion.benchmark.settings import Way
-from monai_lesion.benchmark.tables import describe_machine, format_outcome, to_csv
+from monai_lesion.benchmark.settings import Setting
+from monai_lesion.benchmark.tables import describe_machine, format_benchmark, to_csv
 from monai_lesion.benchmark.timings import measure
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing_folder
 
 
 def run_benchmark(
-    entries: Sequence[Entry],
-    ways: Sequence[Way],
+    candidates: Sequence[Candidate],
+    settings: Sequence[Setting],
     pictures: Pictures,
     *,
     repeats: int,
@@ -30,8 +30,8 @@ def run_benchmark(
     """Measure, and write ``table.md``, ``rows.csv``, ``plot.png`` and ``machine.json``.
 
     Args:
-        entries: the networks.
-        ways: how they are run, beside the plain way.
+        candidates: the networks.
+        settings: how they are run, beside plain PyTorch.
         pictures: what is segmented.
         repeats: how often each is asked.
         threads: of each process.
@@ -49,13 +49,15 @@ def run_benchmark(
             raise InputError(output, "must be a new or empty folder", fix="Name another with --output")
         need_matplotlib()
     with TemporaryDirectory(prefix="monai-lesion-benchmark-") as scratch:
-        outcome = measure(entries, ways, pictures, folder=Path(scratch), repeats=repeats, threads=threads, say=say)
-    machine = describe_machine(outcome, threads=threads, repeats=repeats, size=pictures.size, pictures=pictures.name)
-    text = format_outcome(outcome, machine)
+        rows, load = measure(
+            candidates, settings, pictures, folder=Path(scratch), repeats=repeats, threads=threads, say=say
+        )
+    machine = describe_machine(load, threads=threads, repeats=repeats, size=pictures.size, pictures=pictures.name)
+    text = format_benchmark(rows, machine)
     if output is not None:
         with replacing_folder(output) as partial:
             (partial / "table.md").write_text(text + "\n", encoding="utf-8")
-            (partial / "rows.csv").write_text(to_csv(outcome.rows), encoding="utf-8")
+            (partial / "rows.csv").write_text(to_csv(rows), encoding="utf-8")
             (partial / "machine.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
-            plot_rows(outcome.rows, partial / "plot.png")
-    return text, sum(bool(row.error) for row in outcome.rows)
+            plot_rows(rows, partial / "plot.png")
+    return text, sum(bool(row.error) for row in rows)

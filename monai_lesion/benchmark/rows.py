@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from monai_lesion.benchmark.entries import Costs, Entry
-from monai_lesion.benchmark.settings import PLAIN, Way
-
-Ceiling = dict[str, float]
+from monai_lesion.benchmark.candidates import Candidate, Costs
+from monai_lesion.benchmark.settings import PLAIN, Setting
 
 
 @dataclass(frozen=True)
@@ -19,23 +17,22 @@ class Row:
     """A network in a runtime, as measured; what is unknown is None.
 
     Args:
-        entry: the network.
-        way: how it was run.
+        candidate: the network.
+        setting: how it was run.
         costs: of the network.
         error: why it could not be measured.
         times: milliseconds of each image, a list for each turn.
-        ratio: how many times faster than the plain way, median over the turns.
+        ratio: how many times faster than plain PyTorch, median over the turns.
         megabytes: the most memory that its process had.
         file_megabytes: the model.
         instructions: what the runtime says of the instruction set that it uses.
-        agreement: mean Dice of its masks with those of the plain way.
+        agreement: mean Dice of its masks with those of plain PyTorch.
         dice: mean Dice with the labels, of a trained network.
-        dice_change: the same less that of the plain way.
-        share: of the machine's ceiling at this precision.
+        dice_change: the same less that of plain PyTorch.
     """
 
-    entry: Entry
-    way: Way
+    candidate: Candidate
+    setting: Setting
     costs: Costs
     error: str = ""
     times: tuple[tuple[float, ...], ...] = ()
@@ -46,12 +43,16 @@ class Row:
     agreement: float | None = None
     dice: float | None = None
     dice_change: float | None = None
-    share: float | None = None
 
     @property
     def flops(self) -> int:
-        """What is computed for one image: the plain way runs the network as published."""
-        return self.costs.flops if self.way == PLAIN else self.costs.merged_flops
+        """What is computed for one image: plain PyTorch runs the network as published."""
+        return self.costs.flops if self.setting == PLAIN else self.costs.merged_flops
+
+    @property
+    def measured(self) -> bool:
+        """Whether it was timed and nothing went wrong."""
+        return bool(self.times) and not self.error
 
     @property
     def milliseconds(self) -> float:
@@ -73,16 +74,6 @@ class Row:
     def gflops(self) -> float:
         """Operations a second, in billions."""
         return self.flops / self.milliseconds / 1e6
-
-
-@dataclass
-class Outcome:
-    """All rows, the ceilings by precision (``"fp32-avx2"`` where limited) and kernel, and what load there was."""
-
-    rows: list[Row] = field(default_factory=list)
-    ceilings: dict[str, Ceiling] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    load: list[float] = field(default_factory=list)
 
 
 def ratio_of(plain: Sequence[Sequence[float]], own: Sequence[Sequence[float]]) -> float:

@@ -1,4 +1,4 @@
-"""The table of a benchmark, its CSV file and the description of the machine."""
+"""The tables of a benchmark, its CSV file and the description of the machine."""
 
 from __future__ import annotations
 
@@ -10,74 +10,83 @@ from datetime import datetime, timezone
 from typing import Any
 
 from monai_lesion._version import __version__
-from monai_lesion.benchmark.pareto import format_front
-from monai_lesion.benchmark.rows import Outcome, Row
-from monai_lesion.benchmark.settings import AVX2
+from monai_lesion.benchmark.rows import Row
+from monai_lesion.benchmark.settings import PLAIN
 from monai_lesion.benchmark.timings import BURST
 from monai_lesion.machine.packages import versions
 from monai_lesion.machine.processors import processor
-
-HEADER = (
-    "network",
-    "runtime",
-    "ms",
-    "ms, 95 %",
-    "images/s",
-    "faster",
-    "GFLOP/s",
-    "of peak",
-    "memory MB",
-    "file MB",
-    "same masks",
-    "Dice change",
-)
+from monai_lesion.report.plots import pareto_front
+from monai_lesion.report.tables import Table
 
 
-def format_rows(rows: Sequence[Row]) -> str:
-    """The rows as Markdown; ``faster`` is against the plain way of the same network, in the same turns."""
-    lines = ["| " + " | ".join(HEADER) + " |", "|---|---|" + "---:|" * (len(HEADER) - 2)]
+def rows_table(rows: Sequence[Row]) -> Table:
+    """A line a row; ``faster`` is against plain PyTorch on the same network, in the same turns."""
+    columns = ["network", "runtime", "ms", "ms, 95 %", "images/s", "faster", "GFLOP/s"]
+    columns += ["memory MB", "file MB", "same masks", "Dice change"]
+    lines = []
     for row in rows:
-        cells = [row.entry.name, row.way.name]
-        if row.error:
-            cells += ["failed"] + [""] * (len(HEADER) - 3)
+        cells = [row.candidate.name, row.setting.name]
+        if row.measured:
+            cells += [_three(value) for value in (row.milliseconds, row.slow_milliseconds, row.images_per_second)]
+            cells += [_shown(row.ratio, "{:.1f}x"), f"{row.gflops:.0f}", _shown(row.megabytes, "{:.0f}")]
+            cells += [_shown(row.file_megabytes, "{:.1f}"), _shown(row.agreement, "{:.4f}")]
+            cells += [_shown(row.dice_change, "{:+.4f}")]
         else:
-            cells += [
-                _number(row.milliseconds),
-                _number(row.slow_milliseconds),
-                _number(row.images_per_second),
-                _shown(row.ratio, "{:.1f}x"),
-                f"{row.gflops:.0f}",
-                _shown(row.share, "{:.0%}"),
-                _shown(row.megabytes, "{:.0f}"),
-                _shown(row.file_megabytes, "{:.1f}"),
-                _shown(row.agreement, "{:.4f}"),
-                _shown(row.dice_change, "{:+.4f}"),
-            ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells += ["failed"] + [""] * (len(columns) - 3)
+        lines.append(cells)
+    return Table("", columns, lines, words=(0, 1))
 
 
-def format_outcome(outcome: Outcome, machine: dict[str, Any]) -> str:
-    """Table, ceilings, circumstances and errors, as shown on screen and written to ``table.md``."""
-    told = [format_rows(outcome.rows), ""]
-    if len({row.entry for row in outcome.rows}) > 1:
-        told += [format_front(outcome.rows), ""]
-    ceilings = [f"{kind} {max(found.values()):.0f} ({max(found, key=lambda name: found[name])})"
-                for kind, found in outcome.ceilings.items() if found]  # fmt: skip
-    told.append(f"Peak of this machine, GFLOP/s, best of several kernels: {', '.join(ceilings) or 'not measured'}.")
+def front_table(rows: Sequence[Row]) -> Table:
+    """Each network in its fastest row, plain PyTorch aside, in the order of time, with what is on the front in bold.
+
+    What a network has to offer is its Dice where all of them are trained, and else its parameters, the paper's measure
+    of what it can learn.
+    """
+    best = sorted(_fastest(rows), key=lambda row: row.milliseconds)
+    dice = bool(best) and all(row.dice is not None for row in best)
+    worth = [row.dice if dice and row.dice is not None else float(row.costs.parameters) for row in best]
+    front = pareto_front([(row.milliseconds, value) for row, value in zip(best, worth, strict=True)])
+    lines = [
+        [
+            f"**{row.candidate.name}**" if number in front else row.candidate.name,
+            f"{row.costs.parameters:,}",
+            f"{row.costs.flops / 1e9:.2f}",
+            _shown(row.dice, "{:.3f}"),
+            row.setting.name,
+            f"{row.milliseconds:.1f}",
+        ]
+        for number, row in enumerate(best)
+    ]
+    note = f"Bold: no network with {'a higher Dice' if dice else 'more parameters'} is as fast. GFLOP as published."
+    return Table("", ["network", "parameters", "GFLOP", "Dice", "fastest", "ms"], lines, note, words=(0, 4))
+
+
+def _fastest(rows: Sequence[Row]) -> list[Row]:
+    found = []
+    for name in dict.fromkeys(row.candidate.name for row in rows if row.measured):
+        own = [row for row in rows if row.candidate.name == name and row.measured]
+        found.append(min([row for row in own if row.setting != PLAIN] or own, key=lambda row: row.milliseconds))
+    return found
+
+
+def format_benchmark(rows: Sequence[Row], machine: dict[str, Any]) -> str:
+    """Tables, circumstances and errors, as shown on screen and written to ``table.md``."""
+    told = [rows_table(rows).markdown()]
+    if len({row.candidate for row in rows}) > 1:
+        told.append(front_table(rows).markdown())
     told.append(
         f"{machine['processor']}; {machine['threads']} threads; load {machine['load'][0]} to {machine['load'][-1]}; "
         f"batch 1, {machine['size']} x {machine['size']}, {machine['repeats']} turns of {BURST} images back to back."
     )
-    trained = [row.entry.name for row in outcome.rows if row.entry.weights is not None]
+    trained = dict.fromkeys(row.candidate.name for row in rows if row.candidate.weights is not None)
     told.append(
         f"Masks: {machine['pictures']}, at the network's size. "
-        + (f"Trained: {', '.join(dict.fromkeys(trained))}. " if trained else "")
+        + (f"Trained: {', '.join(trained)}. " if trained else "")
         + "Untrained networks have random weights, so their masks say how exact a runtime is and nothing else."
     )
-    failed = [f"{row.entry.name}, {row.way.name}: {row.error}" for row in outcome.rows if row.error]
-    failed += [f"{name}: {error}" for name, error in outcome.errors.items()]
-    return "\n".join(told + (["", "Failed:", *(f"- {each}" for each in failed)] if failed else []))
+    failed = [f"- {row.candidate.name}, {row.setting.name}: {row.error}" for row in rows if row.error]
+    return "\n".join(told + (["", "Failed:", *failed] if failed else []))
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -85,23 +94,20 @@ def to_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     writer: Any = None
     for row in rows:
-        measured = bool(row.times) and not row.error
         cells = {
-            "network": row.entry.network,
-            "width": row.entry.width,
-            "weights": str(row.entry.weights or ""),
-            "runtime": row.way.runtime,
-            "precision": row.way.precision,
-            "avx2_only": row.way.avx2,
+            "network": row.candidate.network,
+            "width": row.candidate.width,
+            "weights": str(row.candidate.weights or ""),
+            "runtime": row.setting.runtime,
+            "precision": row.setting.precision,
             "parameters": row.costs.parameters,
             "gflop_published": row.costs.flops / 1e9,
             "gflop_run": row.flops / 1e9,
-            "median_ms": row.milliseconds if measured else None,
-            "p95_ms": row.slow_milliseconds if measured else None,
-            "images_per_second": row.images_per_second if measured else None,
+            "median_ms": row.milliseconds if row.measured else None,
+            "p95_ms": row.slow_milliseconds if row.measured else None,
+            "images_per_second": row.images_per_second if row.measured else None,
             "times_faster": row.ratio,
-            "gflops": row.gflops if measured else None,
-            "share_of_peak": row.share,
+            "gflops": row.gflops if row.measured else None,
             "peak_memory_mb": row.megabytes,
             "file_mb": row.file_megabytes,
             "mask_dice_with_plain": row.agreement,
@@ -117,7 +123,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def describe_machine(outcome: Outcome, *, threads: int, repeats: int, size: int, pictures: str) -> dict[str, Any]:
+def describe_machine(load: list[float], *, threads: int, repeats: int, size: int, pictures: str) -> dict[str, Any]:
     """What the figures belong to."""
     return {
         "processor": str(processor()),
@@ -132,14 +138,12 @@ def describe_machine(outcome: Outcome, *, threads: int, repeats: int, size: int,
         "images_a_turn": BURST,
         "size": size,
         "pictures": pictures,
-        "load": outcome.load,
-        "ceilings_gflops": outcome.ceilings,
-        "avx2_environment": dict(AVX2),
+        "load": load,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
 
-def _number(value: float) -> str:
+def _three(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 

@@ -1,10 +1,10 @@
-"""A benchmark: every row a process of its own, all of a network asked in turns, the plain way among them."""
+"""Networks timed in turns: every row a process of its own, all of a network asked in each turn, plain PyTorch too."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,53 +12,56 @@ from typing import Any
 
 import numpy as np
 
-from monai_lesion.benchmark.entries import Entry, costs_of
+from monai_lesion.benchmark.candidates import Candidate, costs_of
+from monai_lesion.benchmark.model_files import write_model
 from monai_lesion.benchmark.pictures import Pictures
-from monai_lesion.benchmark.rows import Ceiling, Outcome, Row, ratio_of
-from monai_lesion.benchmark.settings import PLAIN, Way
+from monai_lesion.benchmark.row_jobs import open_row, peak_megabytes, time_row, write_masks
+from monai_lesion.benchmark.rows import Row, ratio_of
+from monai_lesion.benchmark.settings import PLAIN, Setting
 from monai_lesion.benchmark.workers import Worker
 from monai_lesion.errors import InputError
-from monai_lesion.runtimes.choices import agreement
+from monai_lesion.measures.metrics import dice
 
 BURST = 3  # timed images in a turn, right after one that is not counted
 Say = Callable[[str], None]
 
 
 def measure(
-    entries: Sequence[Entry],
-    ways: Sequence[Way],
+    candidates: Sequence[Candidate],
+    settings: Sequence[Setting],
     pictures: Pictures,
     *,
     folder: Path,
     repeats: int,
     threads: int,
     say: Say = lambda _: None,
-) -> Outcome:
-    """Measure networks x ways. A row that fails says why, and the others go on.
+) -> tuple[list[Row], list[float]]:
+    """Measure networks x settings. A row that fails says why, and the others go on.
 
     Args:
-        entries: the networks; the rows of one are measured together, then the next.
-        ways: the plain way comes before them in any case.
+        candidates: the networks; the rows of one are measured together, then the next.
+        settings: plain PyTorch comes before them in any case.
         pictures: what is segmented.
         folder: for what the processes need; nobody else's.
         repeats: turns, in each of which all rows of a network are asked, after one turn that warms up.
         threads: of each process; the others are idle meanwhile.
         say: told of progress.
+
+    Returns:
+        The rows, and the load of the machine before each network and after the last.
     """
-    outcome = Outcome(load=[round(_load(), 2)])
+    known = list(dict.fromkeys((PLAIN, *settings)))
+    rows, load = [], [_load()]
     arrays = pictures.write(folder)
-    limits = dict.fromkeys((way.precision, way.avx2) for way in (PLAIN, *ways))
-    _raise_ceilings(outcome, list(limits), threads, say)
-    progress = _Progress(len(entries) * (len({PLAIN, *ways}) + repeats + 1), say)
-    for number, entry in enumerate(entries):
+    progress = _Progress(len(candidates) * (len(known) + repeats + 1), say)
+    for number, candidate in enumerate(candidates):
         place = folder / str(number)
         place.mkdir()
-        run = _EntryRun(entry, ways, pictures, arrays=arrays, folder=place, threads=threads, progress=progress)
-        outcome.rows += run.measure(repeats)
-        outcome.load.append(round(_load(), 2))
-    _raise_ceilings(outcome, list(limits), threads, say)  # once more: the best of both counts
-    outcome.rows = [_with_share(row, outcome.ceilings) for row in outcome.rows]
-    return outcome
+        with ExitStack() as stack:
+            run = _Run(candidate, known, pictures, arrays, place, threads, progress, stack)
+            rows += run.measure(repeats)
+        load.append(_load())
+    return rows, load
 
 
 class _Progress:
@@ -74,110 +77,80 @@ class _Progress:
         self.say(f"[{self.done}/{self.steps}] {what}{left}")
 
 
-class _EntryRun:
-    """The rows of one network, each with its process; all processes are gone when it ends, however it ends."""
+class _Run:
+    """The rows of one network, each with its process; all are gone when the stack is left, however that happens."""
 
     def __init__(
         self,
-        entry: Entry,
-        ways: Sequence[Way],
+        candidate: Candidate,
+        settings: Sequence[Setting],
         pictures: Pictures,
-        *,
         arrays: Path,
         folder: Path,
         threads: int,
         progress: _Progress,
+        stack: ExitStack,
     ) -> None:
-        self.entry, self.pictures, self.arrays, self.folder = entry, pictures, arrays, folder
+        self.candidate, self.pictures, self.arrays, self.folder = candidate, pictures, arrays, folder
         self.threads, self.progress = threads, progress
-        costs = costs_of(entry, pictures.size)
-        self.rows = {way: Row(entry, way, costs) for way in dict.fromkeys((PLAIN, *ways))}
-        self.workers: dict[Way, Worker] = {}
+        costs = costs_of(candidate, pictures.size)
+        self.rows = {setting: Row(candidate, setting, costs) for setting in settings}
+        self.workers = {
+            setting: stack.enter_context(Worker(f"{candidate.name}, {setting.name}")) for setting in settings
+        }
+        self.writer = stack.enter_context(Worker(candidate.name))  # of models, which takes memory that is no row's
 
     def measure(self, repeats: int) -> list[Row]:
-        with ExitStack() as stack:
-            preparing = _Preparing(stack)
-            for way in self.rows:
-                self.progress(f"{self.entry.name}: open {way.name}")
-                if way != PLAIN and self.rows[PLAIN].error:
-                    self.rows[way] = replace(self.rows[way], error="the plain way failed")
-                    continue
-                self._attempt(way, lambda way=way: self._started(way, preparing, stack))  # type: ignore[misc]
-            preparing.close()
-            for turn in range(repeats + 1):
-                self.progress(f"{self.entry.name}: " + (f"turn {turn} of {repeats}" if turn else "warm-up"))
-                for way in list(self.workers):
-                    self._attempt(way, lambda way=way, turn=turn: self._timed(way, counted=turn > 0))  # type: ignore[misc]
-            for way in list(self.workers):
-                self._attempt(way, lambda way=way: self._judged(way))  # type: ignore[misc]
+        for setting in list(self.workers):
+            self.progress(f"{self.candidate.name}: open {setting.name}")
+            self._attempt(setting, self._opened)
+        self.writer.close()
+        for turn in range(repeats + 1):
+            self.progress(f"{self.candidate.name}: " + (f"turn {turn} of {repeats}" if turn else "warm-up"))
+            for setting in list(self.workers):
+                self._attempt(setting, self._timed if turn else self._warmed)
+        for setting in list(self.workers):
+            self._attempt(setting, self._judged)
         plain = self.rows[PLAIN]
         return [_compared(row, plain) for row in self.rows.values()]
 
-    def _attempt(self, way: Way, work: Callable[[], Row]) -> None:
+    def _attempt(self, setting: Setting, work: Callable[[Setting, Worker], dict[str, Any]]) -> None:
+        """Do something with a row and keep what came of it; a row that fails is not asked again."""
         try:
-            self.rows[way] = work()
+            found = work(setting, self.workers[setting])
         except InputError as error:
-            self.rows[way] = replace(self.rows[way], error=str(error))
-            self.progress.say(f"  {way.name} failed: {error}")
-            if way in self.workers:
-                self.workers.pop(way).close()
+            found = {"error": str(error)}
+            self.progress.say(f"  {setting.name} failed: {error}")
+            self.workers.pop(setting).close()
+        self.rows[setting] = replace(self.rows[setting], **found)
 
-    def _started(self, way: Way, preparing: _Preparing, stack: ExitStack) -> Row:
-        where = f"{self.entry.name}, {way.name}"
-        named = {"runtime": way.runtime, "precision": way.precision, "threads": self.threads}
-        made = preparing.ask(where, {**self._about(), **named})
-        files = {"model": made["file"], "network": str(self.folder / "network.pt"), "pictures": str(self.arrays)}
-        worker = stack.enter_context(Worker(where, {"job": "row", **files, **named}, way.environment(self.threads)))
-        self.workers[way] = worker
-        told = worker.receive()
-        return replace(self.rows[way], file_megabytes=made["bytes"] / 1e6, instructions=told["instructions"])
-
-    def _about(self) -> dict[str, Any]:
-        texts = {"weights": self.entry.weights, "manifest": self.pictures.manifest}
-        texts |= {"dataset_dir": self.pictures.dataset_dir, "folder": self.folder, "pictures": self.arrays}
-        paths = {name: None if path is None else str(path.absolute()) for name, path in texts.items()}
+    def _opened(self, setting: Setting, worker: Worker) -> dict[str, Any]:
+        if self.rows[PLAIN].error:
+            raise InputError("plain PyTorch failed")
+        self.writer.name = worker.name
         calibration = self.pictures.calibration
-        return {"network": self.entry.network, "width": self.entry.width, "calibration": calibration, **paths}
+        file, size = self.writer.ask(write_model, self.candidate, setting, self.folder, self.arrays, calibration)
+        network = self.folder / "network.pt"
+        instructions = worker.ask(open_row, setting, file, network, self.arrays, self.threads)
+        return {"file_megabytes": size / 1e6, "instructions": instructions}
 
-    def _timed(self, way: Way, *, counted: bool) -> Row:
-        row, times = self.rows[way], self.workers[way].ask(do="time", count=BURST)["ms"]
-        return replace(row, times=(*row.times, tuple(times))) if counted else row
+    def _warmed(self, setting: Setting, worker: Worker) -> dict[str, Any]:
+        worker.ask(time_row, BURST)
+        return {}
 
-    def _judged(self, way: Way) -> Row:
-        worker = self.workers[way]
-        row = replace(self.rows[way], megabytes=worker.ask(do="memory")["mb"])  # before all pictures are mapped
-        worker.ask(do="masks", file=str(self.folder / f"{way.name}.npy"))
-        masks, plain = (np.load(self.folder / f"{each.name}.npy", mmap_mode="r") for each in (way, PLAIN))
-        row = replace(row, agreement=_mean_dice(masks, plain))
-        return row if self.entry.weights is None else replace(row, dice=_mean_dice(masks, self.pictures.labels))
+    def _timed(self, setting: Setting, worker: Worker) -> dict[str, Any]:
+        return {"times": (*self.rows[setting].times, tuple(worker.ask(time_row, BURST)))}
 
-
-class _Preparing:
-    """One process that makes the files of all rows, and another where that one failed."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.stack = stack
-        self.worker: Worker | None = None
-
-    def ask(self, where: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        if self.worker is None:
-            self.worker = self.stack.enter_context(Worker(where, {"job": "prepare"}, {}))
-            self.worker.receive()
-        self.worker.name = where
-        try:
-            return self.worker.ask(**request)
-        except InputError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        if self.worker is not None:
-            self.worker.close()
-        self.worker = None
+    def _judged(self, setting: Setting, worker: Worker) -> dict[str, Any]:
+        megabytes = worker.ask(peak_megabytes)  # before all pictures are mapped
+        worker.ask(write_masks, self.folder / f"{setting.name}.npy")
+        masks, plain = (np.load(self.folder / f"{each.name}.npy", mmap_mode="r") for each in (setting, PLAIN))
+        dice = None if self.candidate.weights is None else _mean_dice(masks, self.pictures.labels)
+        return {"megabytes": megabytes, "agreement": _mean_dice(masks, plain), "dice": dice}
 
 
 def _mean_dice(masks: Any, others: Any) -> float:
-    return float(np.mean([agreement(a, b) for a, b in zip(masks, others, strict=True)]))
+    return float(np.mean([dice(a, b) for a, b in zip(masks, others, strict=True)]))
 
 
 def _compared(row: Row, plain: Row) -> Row:
@@ -187,30 +160,5 @@ def _compared(row: Row, plain: Row) -> Row:
     return replace(row, ratio=ratio_of(plain.times, row.times), dice_change=change)
 
 
-def _with_share(row: Row, ceilings: Mapping[str, Ceiling]) -> Row:
-    known = ceilings.get(_kind(row.way.precision, row.way.avx2))
-    return replace(row, share=row.gflops / max(known.values())) if known and row.times and not row.error else row
-
-
-def _kind(precision: str, avx2: bool) -> str:
-    return f"{precision}-avx2" if avx2 else precision
-
-
-def _raise_ceilings(outcome: Outcome, limits: Sequence[tuple[str, bool]], threads: int, say: Say) -> None:
-    for precision, avx2 in limits:
-        kind = _kind(precision, avx2)
-        say(f"the machine's ceiling, {kind}")
-        start = {"job": "ceiling", "precision": precision, "threads": threads, "avx2": avx2}
-        try:
-            with Worker(f"ceiling, {kind}", start, Way("", precision, avx2).environment(threads)) as worker:
-                worker.receive()
-                found: Ceiling = worker.ask()["gflops"]
-        except InputError as error:
-            outcome.errors[f"ceiling {kind}"] = str(error)
-            continue
-        best = outcome.ceilings.setdefault(kind, {})
-        best.update({name: round(max(value, best.get(name, 0.0)), 1) for name, value in found.items()})
-
-
 def _load() -> float:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else float("nan")

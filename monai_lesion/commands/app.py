@@ -9,32 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.commands.benchmark import register as register_benchmark
 from monai_lesion.commands.bundle import register as register_packaging
 from monai_lesion.commands.calipers import register as register_calipers
 from monai_lesion.commands.export import register as register_runtimes
 from monai_lesion.commands.label import register as register_label
-from monai_lesion.commands.options import (
-    Bundle,
-    Crop,
-    Device,
-    Precision,
-    Published,
-    RuntimeName,
-    SegKind,
-    SegType,
-    Settings,
-    Weights,
-    open_segmenter,
-)
+from monai_lesion.commands.options import NetworkOptions, SegKind, SegType, open_segmenter, shared
 from monai_lesion.commands.pacs import register as register_pacs
 from monai_lesion.commands.parsing import listed, numbers
 from monai_lesion.commands.study import register as register_study
 from monai_lesion.errors import InputError
 
 app = typer.Typer(
-    help="Find and measure lesions in ultrasound images. Research use only; not a medical device.",
+    help=f"Find and measure lesions in ultrasound images. {NOTICE}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,6 +33,7 @@ app.add_typer(manifest_app, name="manifest")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder or file to write.")]
 DatasetDir = Annotated[Path | None, typer.Option(help="Folder that the manifest's paths start from; its own folder.")]
+NearDuplicates = Annotated[bool, typer.Option(help="Keep pictures of equal look in one split; reads every picture.")]
 
 
 def main() -> None:
@@ -113,6 +102,8 @@ def manifest_create(
     split: Annotated[str, typer.Option(help="Ratios or counts of patients: 0.6,0.2,0.2 or 208,70,70.")] = "0.6,0.2,0.2",
     seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
     stratify: Annotated[str, typer.Option(help="Columns spread evenly over the splits, e.g. device,pathology.")] = "",
+    calibration: Annotated[float, typer.Option(help="Share of the training patients kept for calibration.")] = 0.0,
+    near_duplicates: NearDuplicates = False,
     table: Annotated[Path | None, typer.Option(help="CSV file with more columns.")] = None,
     key: Annotated[str, typer.Option(help="Column that joins table and images.")] = "case_id",
     name: Annotated[str, typer.Option(help="Of the data set.")] = "",
@@ -130,6 +121,8 @@ def manifest_create(
         split=numbers("--split", split),
         seed=seed,
         stratify=listed(stratify),
+        calibration=calibration,
+        near_duplicates=near_duplicates,
         table=table,
         key=key,
         name=name,
@@ -144,7 +137,9 @@ def manifest_create(
 def manifest_check(
     manifest: Annotated[Path, typer.Argument(help="The JSON file.")],
     dataset_dir: DatasetDir = None,
-    splits: Annotated[str, typer.Option(help="Splits whose files are opened.")] = "training,validation,test",
+    splits: Annotated[
+        str, typer.Option(help="Splits whose files are opened.")
+    ] = "training,validation,test,calibration",
 ) -> None:
     """Check a manifest: schema, separation of patients, files, sizes, empty labels."""
     from monai_lesion.datasets.manifests import load_manifest
@@ -161,7 +156,7 @@ def manifest_busbra(
     folder: Annotated[Path, typer.Argument(help="Folder with bus_data.csv and 5-fold-cv.csv.")],
     output: Output,
     dev: Annotated[
-        bool, typer.Option(help="Test on fold 4, validate on 15 % of folds 1-3; else folds 1-3 / 4 / 5.")
+        bool, typer.Option(help="Test on fold 4, validate and calibrate on parts of folds 1-3; else folds 1-3 / 4 / 5.")
     ] = False,
 ) -> None:
     """Make the manifest of BUS-BRA from its official folds."""
@@ -170,36 +165,74 @@ def manifest_busbra(
     _write_manifest(busbra(folder, dev=dev), output)
 
 
+@manifest_app.command("join")
+def manifest_join(
+    manifests: Annotated[list[Path], typer.Argument(help="Two or more JSON files.")],
+    output: Output,
+    folders: Annotated[
+        str, typer.Option(help="Where the data of each lie in the folder of all the data, e.g. busbra,busi; in itself.")
+    ] = "",
+) -> None:
+    """Join manifests split by split; each entry keeps its manifest's name in the column dataset."""
+    from monai_lesion.datasets.joins import inside_folders, join_manifests
+    from monai_lesion.datasets.manifests import read_manifest
+
+    _write_manifest(
+        join_manifests([read_manifest(file) for file in manifests], inside_folders(listed(folders))), output
+    )
+
+
+@manifest_app.command("busi")
+def manifest_busi(
+    folder: Annotated[Path, typer.Argument(help="Folder with benign, malignant and normal.")],
+    output: Output,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV file (class, file, group) of pictures that stay together.")
+    ] = None,
+    near_duplicates: NearDuplicates = False,
+    split: Annotated[str, typer.Option(help="Ratios or counts of groups.")] = "0.6,0.15,0.25",
+    calibration: Annotated[float, typer.Option(help="Share of the training groups kept for calibration.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Random seed for the split.")] = 0,
+) -> None:
+    """Make the manifest of BUSI, whole or in part, split by groups of near-duplicates and stratified by class."""
+    from monai_lesion.datasets.busi import busi
+
+    content = busi(
+        folder,
+        groups=groups,
+        near_duplicates=near_duplicates,
+        split=numbers("--split", split),
+        calibration=calibration,
+        seed=seed,
+    )
+    _write_manifest(content, output)
+
+
 def _write_manifest(content: dict[str, Any], output: Path) -> None:
     from monai_lesion.datasets.manifests import SPLITS, write_manifest
 
     typer.echo(write_manifest(content, output))
-    typer.echo(", ".join(f"{split} {len(content[split])}" for split in SPLITS))
+    typer.echo(", ".join(f"{split} {len(content[split])}" for split in SPLITS if split in content))
 
 
 def _bar(items: Any) -> Any:
-    from tqdm import tqdm
+    from monai_lesion.machine.progress_bars import bar
 
-    return tqdm(items, desc="checking", unit="image")
+    return bar(items, title="checking")
 
 
 @app.command()
+@shared
 def predict(
+    *,
     files: Annotated[list[Path], typer.Argument(help="Images or folders: PNG, JPEG, DICOM ...")],
     output: Output,
-    bundle: Bundle = None,
-    weights: Weights = None,
-    published: Published = None,
+    network: NetworkOptions,
     formats: Annotated[
         str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
     ] = "png",
     seg_type: SegKind = SegType.BINARY,
     frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0; all of them.")] = None,
-    crop: Crop = False,
-    device: Device = None,
-    runtime: RuntimeName = None,
-    precision: Precision = None,
-    settings: Settings = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
 ) -> None:
     """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
@@ -210,16 +243,7 @@ def predict(
     unknown = [kind for kind in kinds if kind not in FORMATS]
     if unknown or not kinds:
         raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=", ".join(unknown) or "none")
-    segmenter = open_segmenter(
-        bundle,
-        weights=weights,
-        published=published,
-        device=device,
-        settings=settings,
-        crop=crop,
-        runtime=runtime,
-        precision=precision,
-    )
+    segmenter = open_segmenter(network)
     written = segment_files(
         segmenter,
         files,

@@ -23,7 +23,7 @@ def benchmark(
         str, typer.Option(help="Names as `monai-lesion networks` shows them; @8 is Lighter U-net @8.")
     ] = NETWORKS,
     runtimes: Annotated[
-        str | None, typer.Option(help="torch, onnx, openvino, or openvino-int8, openvino-fp32-avx2 ...; all.")
+        str | None, typer.Option(help="torch, onnx, openvino, or openvino-int8, torch-bf16 ...; all.")
     ] = None,
     widths: Annotated[str, typer.Option(help="Of the U-nets: 0.125,0.25,1.")] = "1",
     weights: Annotated[
@@ -43,23 +43,23 @@ def benchmark(
     size: Annotated[int, typer.Option(min=16, help="Rows and columns of the networks' input.")] = 256,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="New or empty folder for the files.")] = None,
 ) -> None:
-    """Time networks in runtimes on this machine: latency, throughput, memory, Dice, and the share of its peak."""
-    from monai_lesion.benchmark.entries import find_entries
+    """Time networks in runtimes on this machine: latency, throughput, memory and Dice."""
+    from monai_lesion.benchmark.candidates import find_candidates
     from monai_lesion.benchmark.pictures import manifest_pictures, simulated_pictures
     from monai_lesion.benchmark.reports import run_benchmark
-    from monai_lesion.benchmark.settings import USUAL, find_ways
+    from monai_lesion.benchmark.settings import USUAL, find_settings
     from monai_lesion.machine.processors import processor
 
-    entries = find_entries(listed(networks), numbers("--widths", widths), _files(weights or []))
-    ways = find_ways(listed(runtimes) if runtimes is not None else USUAL)
+    candidates = find_candidates(listed(networks), numbers("--widths", widths), _files(weights or []))
+    settings = find_settings(listed(runtimes) if runtimes is not None else USUAL)
     pictures = (
         manifest_pictures(manifest, dataset_dir, split, size, calibration=calibration)
         if manifest is not None
         else simulated_pictures(cases, size)
     )
     text, failed = run_benchmark(
-        entries,
-        ways,
+        candidates,
+        settings,
         pictures,
         repeats=repeats,
         threads=threads or processor().cores,

@@ -7,43 +7,30 @@ from typing import Annotated, Any
 
 import typer
 
-from monai_lesion.commands.options import (
-    Bundle,
-    Device,
-    Precision,
-    Published,
-    RuntimeName,
-    Settings,
-    Weights,
-    open_segmenter,
-)
+from monai_lesion.commands.options import NetworkOptions, open_segmenter, shared
 from monai_lesion.commands.study import DatasetDir, study_group
 from monai_lesion.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the group `study` of an application."""
-    study_group(app).command("calipers")(calipers)
+    study_group(app).command("calipers")(shared(calipers))
 
 
 def calipers(
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the table.")],
-    bundle: Bundle = None,
-    weights: Weights = None,
-    published: Published = None,
+    network: NetworkOptions,
     manifest: Annotated[Path | None, typer.Option(help="The data; simulated cases.")] = None,
     dataset_dir: DatasetDir = None,
     split: Annotated[str, typer.Option(help="Which list of the manifest.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="Of the places where calipers are moved to.")] = 0,
-    device: Device = None,
-    runtime: RuntimeName = None,
-    precision: Precision = None,
-    settings: Settings = None,
 ) -> None:
     """Compare one network on pictures with calipers, with them removed, and with them moved elsewhere."""
     from monai_lesion.datasets.defaults import open_data
     from monai_lesion.datasets.manifests import SPLITS
-    from monai_lesion.study.calipers import compare_images, write_comparison
+    from monai_lesion.report.calipers import write_comparison
+    from monai_lesion.study.calipers import compare_images
 
     if split not in SPLITS:
         raise InputError("--split", f"must be one of {', '.join(SPLITS)}", got=split)
@@ -51,23 +38,15 @@ def calipers(
         raise InputError(output, "must be a folder", got="a file", fix="Choose another output")
     data = open_data(manifest, dataset_dir, splits=(split,))
     entries = data.entries(split)
-    segmenter = open_segmenter(
-        bundle,
-        weights=weights,
-        published=published,
-        device=device,
-        settings=settings,
-        runtime=runtime,
-        precision=precision,
-    )
+    segmenter = open_segmenter(network)
     records = compare_images(lambda picture: segmenter(picture).mask, entries, seed=seed, progress=_bar)
     about = {
         "manifest": data.name,
         "split": split,
         "network": segmenter.algorithm.name,
-        "weights": segmenter.algorithm.weights[:12],
-        "input": segmenter.algorithm.settings.get("spatial_size"),
-        "runtime": segmenter.algorithm.settings.get("runtime", "the network as trained"),
+        "weights_id": segmenter.algorithm.weights,
+        "input": segmenter.algorithm.settings.get("input_size"),
+        "runtime": segmenter.algorithm.settings.get("runtime"),
         "seed": seed,
     }
     typer.echo(write_comparison(records, output, about))
@@ -75,6 +54,6 @@ def calipers(
 
 
 def _bar(items: Any) -> Any:
-    from tqdm import tqdm
+    from monai_lesion.machine.progress_bars import bar
 
-    return tqdm(items, desc="comparing", unit="image")
+    return bar(items, title="comparing")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_lesion._version import NOTICE
 from monai_lesion.errors import InputError
 from monai_lesion.models.bundles import bundle_folder
 
@@ -102,7 +103,7 @@ With your own data, images and masks named alike in two folders:
       --output DATA/manifest.json
   python -m monai.bundle run training --config_file {configs / "train.json"} --manifest DATA/manifest.json
 
-Research use only; not a medical device."""
+{NOTICE}."""
 
 
 def _bundle(run_id: str, configs: Sequence[Path], options: Sequence[str], say: Callable[[str], Any]) -> None:

@@ -8,19 +8,18 @@ from typing import Annotated
 
 import typer
 
-from monai_lesion.commands.options import BUNDLE, Bundle, Settings, Weights, assignments, chosen_preset
+from monai_lesion.commands.options import BUNDLE, BundleOptions, assignments, chosen_preset, shared
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("label-app")(label_app)
+    app.command("label-app")(shared(label_app))
 
 
 def label_app(
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the app, to be made.")],
-    bundle: Bundle = None,
-    weights: Weights = None,
-    settings: Settings = None,
+    network: BundleOptions,
     studies: Annotated[
         str, typer.Option(help="Images, folder or DICOMweb address, for the command shown.")
     ] = "STUDIES",
@@ -28,10 +27,12 @@ def label_app(
     """Lay out a MONAI Label app around a bundle and show the command that starts it."""
     from monai_lesion.label.folders import start_command, write_label_app
 
-    overrides = assignments(settings)
-    if preset := chosen_preset(bundle, weights, settings):
-        bundle, weights, overrides = BUNDLE, preset.weights, preset.overrides
-    app = write_label_app(output, bundle or BUNDLE, weights=weights, overrides=overrides)
+    bundle, weights, overrides = network.bundle or BUNDLE, network.weights, assignments(network.settings)
+    if (preset := chosen_preset(network)) is not None:
+        known = preset.description
+        bundle, weights = BUNDLE, preset.weights
+        overrides = {"network_def": known.network_def, "spatial_size": list(known.steps.input_size)}
+    app = write_label_app(output, bundle, weights=weights, overrides=overrides)
     if find_spec("monailabel") is None:
         typer.echo("MONAI Label is not in this environment: start the app from one that has it", err=True)
     typer.echo(start_command(app, studies))

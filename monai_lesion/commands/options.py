@@ -1,12 +1,13 @@
-"""The options by which every command that segments is told its network; the heavy imports wait until it runs."""
+"""The options that several commands share, as dataclasses; the heavy imports wait until a command runs."""
 
 from __future__ import annotations
 
+import inspect
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from enum import Enum
-from functools import cache
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,15 +15,12 @@ import typer
 
 from monai_lesion.errors import InputError
 from monai_lesion.models.bundles import bundle_folder
-from monai_lesion.models.presets import Preset, load_preset, preset_names
 
 if TYPE_CHECKING:
-    from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
+    from monai_lesion.models.folders import ModelFolder
     from monai_lesion.segmentation.segmenters import Segmenter
 
-logger = logging.getLogger(__name__)
 BUNDLE = bundle_folder()
-RUNTIMES = ("torch", "torch-compile", "onnx", "openvino", "auto")  # any other name is a folder's
 
 
 class SegType(str, Enum):
@@ -32,138 +30,120 @@ class SegType(str, Enum):
     LABELMAP = "labelmap"
 
 
-Bundle = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the bundle, or pocket, the network that comes with the package; what there is."),
-]
 BundleFolder = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.", show_default="the package's own")]
-Weights = Annotated[Path | None, typer.Option(help="Weights; models/model.pt of the bundle.")]
-Published = Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; CUDA where there is one.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Config value of the bundle: network_def#group_size=16.")
-]
-Crop = Annotated[
-    bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM file.")
-]
+Weights = Annotated[Path | None, typer.Option(help="File of the weights; by default the bundle's models/model.pt.")]
 SegKind = Annotated[
     SegType, typer.Option("--seg-type", help="Of the DICOM SEG; labelmap (DICOM 2024) is known to fewer viewers.")
 ]
 
-RuntimeName = Annotated[
-    str | None,
-    typer.Option(
-        "--runtime", help="torch, torch-compile, onnx, openvino, auto, or an exported folder; the network as trained."
-    ),
-]
-Precision = Annotated[str | None, typer.Option(help="Of --runtime: fp32, bf16 or int8; fp32, of auto any.")]
+
+@dataclass(frozen=True)
+class BundleOptions:
+    """Which network: of a bundle with its weights, or one that comes with the package."""
+
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a bundle or a model, or the name of a network of the package; pocket by default."),
+    ] = None
+    weights: Weights = None
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Config value of the bundle: network_def#group_size=16.")
+    ] = None
 
 
-def open_segmenter(
-    bundle: Path | None,
-    *,
-    weights: Path | None = None,
-    published: Path | None = None,
-    device: str | None = None,
-    settings: Sequence[str] | None = None,
-    crop: bool = False,
-    runtime: str | None = None,
-    precision: str | None = None,
-) -> Segmenter:
-    """The segmenter that the options describe.
+@dataclass(frozen=True)
+class TrainedOptions(BundleOptions):
+    """Which network, the paper's own checkpoints among them."""
 
-    Without PyTorch and MONAI where an exported folder is the runtime and nothing else is named, and where the model
-    that ONNX Runtime or OpenVINO is to run was kept by an earlier run.
+    published: Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")] = None
+
+
+@dataclass(frozen=True)
+class NetworkOptions(TrainedOptions):
+    """Which network, and how it is run."""
+
+    device: Annotated[str | None, typer.Option(help="cpu, cuda ...; the CPU by default.")] = None
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="onnx, openvino, torch, torch-compile, auto, or a model folder; onnx by default."),
+    ] = None
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or int8; the model's own by default.")] = None
+    crop: Annotated[
+        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM file.")
+    ] = False
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Spread a command's parameter ``network``, a dataclass of options, over its signature, for typer to read.
+
+    Args:
+        command: has the keyword ``network`` with one of the dataclasses above as its type.
+    """
+    own = inspect.signature(command, eval_str=True)
+    kind = own.parameters["network"].annotation
+    options = inspect.signature(kind, eval_str=True).parameters
+
+    @wraps(command)
+    def called(**values: Any) -> Any:
+        return command(network=kind(**{name: values.pop(name) for name in options}), **values)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    before = [each for each in own.parameters.values() if each.name != "network"]
+    parameters = [each.replace(kind=keyword) for each in (*before, *options.values())]
+    called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    return called
+
+
+def open_segmenter(options: TrainedOptions, *, runtime: str | None = None) -> Segmenter:
+    """The segmenter that the options describe; without PyTorch and MONAI where a model folder is opened.
+
+    Args:
+        options: of the command.
+        runtime: in place of theirs, for a command that has no such option.
 
     Raises:
-        InputError: for a setting that is no ``key=value``, or as :func:`chosen_preset` and
-            ``LesionSegmenter.from_bundle``.
+        InputError: for a setting that is no ``key=value``, as :func:`chosen_preset`, and as the constructors of
+            :class:`~monai_lesion.LesionSegmenter`.
     """
-    overrides = assignments(settings)
-    named = any(option is not None for option in (bundle, weights, published)) or overrides
-    if runtime is not None and runtime not in RUNTIMES and not named and (Path(runtime) / "model.json").is_file():
-        from monai_lesion.segmentation.exported import ExportedSegmenter
+    from dataclasses import replace
 
-        return ExportedSegmenter(runtime, crop=crop, precision=precision, device=device)
-    options: dict[str, Any] = {"bundle": bundle, "weights": weights, "published": published, "settings": settings}
-    if runtime is not None and published is None:
-        from monai_lesion.segmentation.kept_models import bundle_facts, can_be_kept, open_kept, preset_facts
+    from monai_lesion.segmentation.lesion_segmenters import Execution, LesionSegmenter
 
-        preset, name = chosen_preset(bundle, weights, settings), runtime
-        options["preset"] = preset
-
-        def facts() -> dict[str, Any] | None:
-            if preset is not None:
-                return preset_facts(preset.name, name)
-            return bundle_facts(bundle or BUNDLE, weights, overrides, name)
-
-        if can_be_kept(runtime, precision, device):
-            kept = open_kept(facts, lambda: open_network(**options, device="cpu"), crop=crop, precision=precision)
-            if kept is not None:
-                return kept
-    return open_network(**options, device=device, crop=crop, runtime=runtime, precision=precision)
-
-
-def open_network(
-    bundle: Path | None,
-    *,
-    weights: Path | None = None,
-    published: Path | None = None,
-    device: str | None = None,
-    settings: Sequence[str] | None = None,
-    crop: bool = False,
-    runtime: str | None = None,
-    precision: str | None = None,
-    preset: Preset | None = None,
-) -> LesionSegmenter:
-    """As :func:`open_segmenter`, with the network itself, in PyTorch; a preset that was chosen already is taken.
-
-    Raises:
-        InputError: as :func:`open_segmenter`.
-    """
-    overrides = assignments(settings)
-    from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
-
-    if published is not None:
-        return LesionSegmenter.from_published(published, device=device, crop=crop, runtime=runtime, precision=precision)
-    if preset := preset or chosen_preset(bundle, weights, settings):
-        return LesionSegmenter.from_preset(preset.name, device=device, crop=crop, runtime=runtime, precision=precision)
+    parts = {each.name for each in fields(options)} & {"device", "runtime", "precision", "crop"}
+    execution = Execution(**{name: getattr(options, name) for name in parts})
+    if runtime is not None:
+        execution = replace(execution, runtime=runtime, device="cpu")
+    if options.published is not None:
+        return LesionSegmenter.from_published(options.published, execution=execution)
+    overrides = assignments(options.settings)
+    if options.bundle is None and execution.folder is not None and options.weights is None and not overrides:
+        return LesionSegmenter.from_model(execution.folder, execution=replace(execution, runtime=None))
+    if (preset := chosen_preset(options)) is not None:
+        return LesionSegmenter(preset, execution=execution)
     return LesionSegmenter.from_bundle(
-        bundle or BUNDLE,
-        weights=weights,
-        device=device,
-        overrides=overrides,
-        crop=crop,
-        runtime=runtime,
-        precision=precision,
+        options.bundle or BUNDLE, weights=options.weights, overrides=overrides, execution=execution
     )
 
 
-def chosen_preset(bundle: Path | None, weights: Path | None, settings: Sequence[str] | None) -> Preset | None:
-    """The preset that is named in place of a bundle, or stands in where nothing is named and nothing was trained.
+def chosen_preset(options: BundleOptions) -> ModelFolder | None:
+    """The network of the package that is named in place of a bundle, or that stands in where nothing is named.
+
+    The working folder decides nothing: a bundle is named.
 
     Raises:
         InputError: when weights or config values are given for a preset, which has its own.
     """
-    own = BUNDLE / "models" / "model.pt"
-    if bundle is None:
-        if weights is not None or settings or own.is_file():
-            return None
-        preset = load_preset()
-        _tell(f"network: preset {preset.name}, for there is no {own}. Research use only; its limits: {preset.card}")
-        return preset
-    if str(bundle) not in preset_names() or bundle.is_dir():
+    from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
+
+    bundle = options.bundle
+    if bundle is not None and (str(bundle) not in preset_names() or bundle.is_dir()):
         return None
-    if weights is not None or settings:
+    name = DEFAULT if bundle is None else str(bundle)
+    if options.weights is not None or options.settings:
         fix = f"For others name the bundle: --bundle {BUNDLE}"
-        raise InputError("--bundle", "a preset has its own weights and settings", got=bundle, fix=fix)
-    return load_preset(str(bundle))
-
-
-@cache
-def _tell(text: str) -> None:
-    """Log what a command asks for more than once, once."""
-    logger.info(text)
+        raise InputError("--bundle", "a preset has its own weights and settings", got=name, fix=fix)
+    return load_preset(name)
 
 
 def assignments(settings: Sequence[str] | None) -> dict[str, Any]:

@@ -8,19 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monai_lesion.commands.options import (
-    Bundle,
-    Crop,
-    Device,
-    Precision,
-    Published,
-    RuntimeName,
-    SegKind,
-    SegType,
-    Settings,
-    Weights,
-    open_segmenter,
-)
+from monai_lesion.commands.options import NetworkOptions, SegKind, SegType, open_segmenter, shared
 from monai_lesion.errors import InputError
 
 Frame = Annotated[int | None, typer.Option(help="Frame of cines, from 0; every frame.")]
@@ -29,11 +17,12 @@ Radiomics = Annotated[Path | None, typer.Option(help="Folder for image, mask and
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    app.command()(dicomweb)
-    app.command()(listen)
+    app.command()(shared(dicomweb))
+    app.command()(shared(listen))
 
 
 def dicomweb(
+    *,
     url: Annotated[str, typer.Argument(help="Of the DICOMweb services: https://archive.example/dicom-web")],
     study: Annotated[str, typer.Option(help="Study Instance UID.")],
     series: Annotated[str | None, typer.Option(help="Series Instance UID; every series.")] = None,
@@ -46,14 +35,7 @@ def dicomweb(
     ca_file: Annotated[Path | None, typer.Option(help="Certificates (PEM) to check the archive's with.")] = None,
     client_cert: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None,
     client_key: Annotated[Path | None, typer.Option(help="Its key (PEM), if in another file.")] = None,
-    bundle: Bundle = None,
-    weights: Weights = None,
-    published: Published = None,
-    device: Device = None,
-    runtime: RuntimeName = None,
-    precision: Precision = None,
-    settings: Settings = None,
-    crop: Crop = False,
+    network: NetworkOptions,
     frame: Frame = None,
     seg_type: SegKind = SegType.BINARY,
     radiomics: Radiomics = None,
@@ -67,16 +49,7 @@ def dicomweb(
     _quieten()
     known = find_credentials(credentials, ca_file=ca_file, client_cert=client_cert, client_key=client_key)
     archive = Archive(url, known, retries=retries)
-    segmenter = open_segmenter(
-        bundle,
-        weights=weights,
-        published=published,
-        device=device,
-        settings=settings,
-        crop=crop,
-        runtime=runtime,
-        precision=precision,
-    )
+    segmenter = open_segmenter(network)
     outcome = segment_study(
         archive, study, series, segmenter=segmenter, frame=frame, radiomics=radiomics, seg_type=seg_type.value
     )
@@ -87,20 +60,14 @@ def dicomweb(
 
 
 def listen(
+    *,
     aet: Annotated[str, typer.Option(help="Our AE title.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="To listen on.")],
     to: Annotated[str, typer.Option(help="Who gets the results: AET@HOST:PORT.")],
     peers: Annotated[list[str], typer.Option("--from", help="AE title that may send; repeat it for more.")],
     host: Annotated[str, typer.Option(help="Address to listen on; all.")] = "",
     queue: Annotated[Path, typer.Option(help="Folder of the queue, which survives a restart.")] = Path("pacs-queue"),
-    bundle: Bundle = None,
-    weights: Weights = None,
-    published: Published = None,
-    device: Device = None,
-    runtime: RuntimeName = None,
-    precision: Precision = None,
-    settings: Settings = None,
-    crop: Crop = False,
+    network: NetworkOptions,
     frame: Frame = None,
     seg_type: SegKind = SegType.BINARY,
     radiomics: Radiomics = None,
@@ -117,16 +84,7 @@ def listen(
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    segmenter = open_segmenter(
-        bundle,
-        weights=weights,
-        published=published,
-        device=device,
-        settings=settings,
-        crop=crop,
-        runtime=runtime,
-        precision=precision,
-    )
+    segmenter = open_segmenter(network)
     with Listener(
         queue,
         segmenter,

@@ -1,1 +1,1 @@
-"""Manifests: made, split, checked, listed."""
+"""Data lists: what a training, an evaluation or a calibration reads, and where such lists come from."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.datasets.manifests import Manifest, load_manifest
-from monai_lesion.errors import ManifestError
+from monai_lesion.errors import InputError, ManifestError
+from monai_lesion.machine.progress_bars import bar
 
 
 def open_data(
-    manifest: str | Path | None = None,
-    dataset_dir: str | Path | None = None,
+    manifest: str | Path | Sequence[str | Path] | None = None,
+    dataset_dir: str | Path | Sequence[str | Path | None] | None = None,
     *,
     splits: Sequence[str] = ("training", "validation"),
     labels: bool = True,
@@ -20,8 +21,8 @@ def open_data(
     """Load and check a manifest; without one, the simulated cases, made on first use in the cache folder.
 
     Args:
-        manifest: path of the manifest; None for the simulated cases.
-        dataset_dir: folder that the manifest's paths start from; None for the manifest's own folder.
+        manifest: path of the manifest, or a list of several, which are joined; None for the simulated cases.
+        dataset_dir: folder that the manifest's paths start from, or a list of one for each; None for their own folders.
         splits: the splits that will be used, hence checked.
         labels: whether labels will be used, hence checked.
 
@@ -32,7 +33,7 @@ def open_data(
         from monai_lesion.phantoms.files import default_phantoms
 
         manifest, dataset_dir = default_phantoms(), None
-    data = load_manifest(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=checking)
+    data = _load(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=checking)
     cines = [entry["image"] for split in splits for entry in data.splits.get(split, ()) if entry.get("frame")]
     if cines:
         rule, fix = "the bundle reads the first frame of a cine only", "Export the other frames as images of their own"
@@ -40,8 +41,16 @@ def open_data(
     return data
 
 
+def _load(manifest: Any, dataset_dir: Any, **options: Any) -> Manifest:
+    if isinstance(manifest, (str, Path)):
+        if not isinstance(dataset_dir, (str, Path, type(None))):
+            raise InputError("dataset_dir", "must be one folder for one manifest", got=dataset_dir)
+        return load_manifest(manifest, dataset_dir, **options)
+    from monai_lesion.datasets.joins import load_joined
+
+    return load_joined(list(manifest), dataset_dir, **options)
+
+
 def checking(items: Iterable[Any]) -> Iterable[Any]:
     """A bar with the time left, for lists that take long to check."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc="checking", unit="image", delay=5)  # type: ignore[no-any-return]
+    return bar(items, title="checking", delay=5)  # type: ignore[no-any-return]

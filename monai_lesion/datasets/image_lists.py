@@ -113,8 +113,9 @@ class ImageList:
 
     Args:
         images: files and folders, in text separated by commas; None takes the manifest's split.
-        manifest: manifest whose split is segmented when ``images`` is None; None for the simulated cases.
-        dataset_dir: folder that the manifest's paths start from.
+        manifest: manifest, or a list of several, whose split is segmented when ``images`` is None; None for the
+            simulated cases.
+        dataset_dir: folder that the manifest's paths start from, or a list of one for each.
         split: the split.
 
     Raises:
@@ -125,8 +126,8 @@ class ImageList:
         self,
         images: str | Path | Iterable[str | Path] | None = None,
         *,
-        manifest: str | Path | None = None,
-        dataset_dir: str | Path | None = None,
+        manifest: str | Path | Sequence[str | Path] | None = None,
+        dataset_dir: str | Path | Sequence[str | Path | None] | None = None,
         split: str = "test",
     ) -> None:
         if images is not None:

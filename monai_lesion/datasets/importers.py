@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.datasets.manifests import SHOWN, SPLITS, Entry
-from monai_lesion.datasets.splits import assign_splits, deal
+from monai_lesion.datasets.manifests import SHOWN, Entry
+from monai_lesion.datasets.splits import DEALT, deal, set_aside
 from monai_lesion.errors import InputError
 
 _FIELDS = {"case": "case_id", "patient": "patient_id"}  # the pattern's short words
@@ -121,6 +121,8 @@ def create_manifest(
     split: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
     stratify: Sequence[str] = (),
+    calibration: float = 0.0,
+    near_duplicates: bool = False,
     table: str | Path | None = None,
     key: str = "case_id",
     name: str = "",
@@ -137,6 +139,9 @@ def create_manifest(
         split: three counts of patients (208, 70, 70 is the paper's) or three ratios.
         seed: of the shuffle.
         stratify: columns whose values are spread evenly over the splits.
+        calibration: share of the training patients that go to the list ``calibration``; 0 makes none.
+        near_duplicates: make patients with pictures of equal look one, whose ``patient_id`` is that of the first, see
+            :func:`monai_lesion.datasets.near_duplicates.find_near_duplicates`.
         table: CSV file with more columns.
         key: the column of the table and of the entries that joins them.
         name: of the data set; empty takes the folder's.
@@ -150,19 +155,46 @@ def create_manifest(
     entries = scan_folder(dataset_dir, images, labels)
     if table is not None:
         rows: dict[str, dict[str, str]] = {}
-        for row in _rows(Path(table), [key]):
+        for row in table_rows(Path(table), [key]):
             if rows.setdefault(row[key], row) != row:
                 raise InputError(table, f"must have one row for each {key}", got=f"two that differ for {row[key]}")
         for entry in entries:
             if entry.get(key) not in rows:
                 raise InputError(table, f"must have a row for each {key}", got=f"none for {entry.get(key)}")
             entry.update({column: value for column, value in rows[entry[key]].items() if column not in entry})
+    if near_duplicates:
+        entries = _one_patient_a_look(Path(dataset_dir), entries)
     about = {"description": description, "licence": licence, "reference": reference, "labels": {"1": "lesion"}}
-    lists = deal(entries, split, seed=seed, stratify=stratify)
+    lists = deal(entries, split, seed=seed, stratify=stratify, calibration=calibration)
     return {"name": name or Path(dataset_dir).absolute().name, **about, **lists}
 
 
-def _rows(file: Path, columns: Sequence[str], fix: str = "") -> Iterator[dict[str, str]]:
+def _one_patient_a_look(root: Path, entries: list[Entry]) -> list[Entry]:
+    """Give patients that share pictures of equal look one ``patient_id``; the others keep theirs."""
+    from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
+
+    looks = find_near_duplicates([root / entry["image"] for entry in entries])
+    patients = [str(entry.get("patient_id", entry["case_id"])) for entry in entries]
+    first = joined_groups([entry["image"] for entry in entries], patients, [str(look) for look in looks])
+    patient_of = dict(zip((entry["image"] for entry in entries), patients, strict=True))
+    joined = []
+    for entry, patient in zip(entries, patients, strict=True):
+        chosen = patient_of[first[entry["image"]]]
+        joined.append(entry if chosen == patient else {**entry, "patient_id": chosen})
+    return joined
+
+
+def table_rows(file: Path, columns: Sequence[str], fix: str = "") -> Iterator[dict[str, str]]:
+    """The rows of a CSV file.
+
+    Args:
+        file: UTF-8, with a line of column names.
+        columns: what it must have.
+        fix: what to do where it does not.
+
+    Raises:
+        InputError: when there is no such file, a column is missing, or a line has another number of values.
+    """
     if not file.is_file():
         raise InputError(file, "must be a CSV file", got="no file", fix=fix)
     try:
@@ -190,8 +222,8 @@ def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str
     Args:
         csv_dir: folder with ``bus_data.csv`` and ``5-fold-cv.csv``; the manifest's paths start from it.
         dev: False for folds 1-3 / 4 / 5; True for test = fold 4, validation = 15 % of the cases of folds 1-3,
-            stratified by pathology and device, training = the rest.
-        seed: of the validation cases with ``dev``.
+            calibration = 15 % of the others, both stratified by pathology and device, training = the rest.
+        seed: of the validation and calibration cases with ``dev``.
 
     Raises:
         InputError: when a CSV file is missing, or an image has no fold.
@@ -200,9 +232,9 @@ def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str
         Gomez-Flores, Gregorio-Calas, Pereira: BUS-BRA, Medical Physics 2024, https://doi.org/10.5281/zenodo.8231412.
     """
     table, folds = Path(csv_dir) / "bus_data.csv", Path(csv_dir) / "5-fold-cv.csv"
-    fold_of = {row["ID"]: row["kFold"] for row in _rows(folds, ["ID", "kFold"], _BUSBRA_FIX)}
-    lists: dict[str, list[Entry]] = {split: [] for split in SPLITS}
-    for row in _rows(table, _BUSBRA_COLUMNS, _BUSBRA_FIX):
+    fold_of = {row["ID"]: row["kFold"] for row in table_rows(folds, ["ID", "kFold"], _BUSBRA_FIX)}
+    lists: dict[str, list[Entry]] = {split: [] for split in DEALT}
+    for row in table_rows(table, _BUSBRA_COLUMNS, _BUSBRA_FIX):
         fold = fold_of.get(row["ID"], "")
         if fold not in ("1", "2", "3", "4", "5"):
             raise InputError(folds, "must give each image a fold from 1 to 5", got=f"{fold or 'none'} for {row['ID']}")
@@ -229,16 +261,16 @@ def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str
         elif not dev:
             lists["test"].append(entry)
     if dev:
-        # Reversed, so that a case's stratum is that of its first image.
-        strata = {entry["case_id"]: (entry["pathology"], entry["device"]) for entry in reversed(lists["training"])}
-        dealt = assign_splits(strata, [round(0.15 * len(strata))], seed=seed)
-        lists["validation"] = [entry for entry in lists["training"] if entry["case_id"] in dealt]
-        lists["training"] = [entry for entry in lists["training"] if entry["case_id"] not in dealt]
-    split = "folds 1-3 less 15 % of their cases / these 15 % / fold 4" if dev else "folds 1-3 / 4 / 5"
-    about = "Breast ultrasound, mostly two views of a biopsied lesion. Training / validation / test:"
+        for split in ("validation", "calibration"):
+            lists["training"], lists[split] = set_aside(
+                lists["training"], 0.15, seed=seed, stratify=("pathology", "device")
+            )
+    names = "Training / validation / test / calibration" if dev else "Training / validation / test"
+    parts = "the rest of folds 1-3 / 15 % of their cases / fold 4 / 15 % of the others" if dev else "folds 1-3 / 4 / 5"
+    about = f"Breast ultrasound, mostly two views of a biopsied lesion. {names}:"
     return {
         "name": "BUS-BRA (development)" if dev else "BUS-BRA",
-        "description": f"{about} {split}",
+        "description": f"{about} {parts}",
         "licence": "Use and redistribution with the notice of LICENSE.txt and citation of the reference",
         "reference": "W. Gómez-Flores, M. J. Gregorio-Calas, W. C. de Albuquerque Pereira, BUS-BRA: A breast "
         "ultrasound dataset for assessing computer-aided diagnosis systems, Medical Physics 51 (2024), "

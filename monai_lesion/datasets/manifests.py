@@ -1,7 +1,8 @@
 """Manifests: data lists of two-view cases, checked before anything is trained.
 
 A manifest is JSON that MONAI's Decathlon loader reads too: ``name``, ``description``, ``licence``, ``reference``,
-``labels`` and the lists ``training``, ``validation`` and ``test`` with one entry per image.
+``labels`` and the lists ``training``, ``validation`` and ``test`` with one entry per image. A fourth list,
+``calibration``, is optional: it trains nothing and chooses nothing, so that trust can be set on cases nobody looked at.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monai_lesion.errors import ImageError, ManifestError
 from monai_lesion.files import replacing
-from monai_lesion.images.reading import image_size, read_mask
+from monai_lesion.images.reading import image_size, read_mask, read_masks
+from monai_lesion.measures.masks import fits
 
-SPLITS = ("training", "validation", "test")
+SPLITS = ("training", "validation", "test", "calibration")
 REQUIRED = ("case_id", "view", "image", "label")
 SHOWN = 10  # entries an error lists
 
@@ -44,8 +49,10 @@ class Manifest:
     def entries(self, split: str, *, shared: bool = False) -> list[Entry]:
         """The entries of a split, ``image`` and ``label`` as absolute paths and ``patient_id`` filled in.
 
+        A label of several files stays a list; that of a picture without a lesion and without a mask file is ``[]``.
+
         Args:
-            split: ``"training"``, ``"validation"`` or ``"test"``.
+            split: ``"training"``, ``"validation"``, ``"test"`` or ``"calibration"``.
             shared: leave out what not every entry of the split has, for a loader puts all of it into batches.
 
         Raises:
@@ -54,22 +61,37 @@ class Manifest:
         if not self.splits.get(split):
             found = ", ".join(f"{name} ({len(items)})" for name, items in self.splits.items() if items) or "none"
             raise ManifestError(self.path, f'the split "{split}" must hold images', got=f"the splits {found}")
-        entries = [
-            {
-                "patient_id": entry["case_id"],
-                **entry,
-                **{key: str(self.dataset_dir / entry[key]) for key in _paths(entry)},
-            }
-            for entry in self.splits[split]
-        ]
+        entries = [{"patient_id": entry["case_id"], **self._absolute(entry)} for entry in self.splits[split]]
         if shared:
             common = set.intersection(*map(set, entries))
             return [{key: value for key, value in entry.items() if key in common} for entry in entries]
         return entries
 
+    def _absolute(self, entry: Entry) -> Entry:
+        files = [str(self.dataset_dir / file) for file in label_files(entry)]
+        label = files[0] if files and isinstance(entry["label"], str) else files
+        return {**entry, "image": str(self.dataset_dir / entry["image"]), "label": label}
 
-def _paths(entry: Entry) -> list[str]:
-    return [key for key in ("image", "label") if key in entry]
+
+def label_files(entry: Mapping[str, Any]) -> list[str]:
+    """The mask files of an entry, whose union is the reference; none for a picture without a lesion.
+
+    Example:
+        >>> label_files({"label": "a.png"}), label_files({"label": ["a.png", "b.png"]}), label_files({"empty": True})
+        (['a.png'], ['a.png', 'b.png'], [])
+    """
+    label = entry.get("label")
+    return list(label) if isinstance(label, list) else [label] if label else []
+
+
+def read_label(entry: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """The reference mask ``(H, W)`` of an entry with absolute paths: the union of its files, or nothing at all.
+
+    Raises:
+        ImageError: when a file cannot be read, or two differ in size.
+    """
+    files = label_files(entry)
+    return read_masks(files) if files else np.zeros(image_size(entry["image"]), bool)
 
 
 def load_manifest(
@@ -97,25 +119,36 @@ def load_manifest(
         ManifestError: naming the rule and the first ten entries that break it.
     """
     file = Path(path)
-    content = _parse(file)
+    content = read_manifest(file)
     root = Path(dataset_dir) if dataset_dir is not None else file.parent
     if not root.is_dir():
         raise ManifestError(root, "must be the folder of the data", got="no folder", fix="Name it with --dataset_dir")
     lists = {split: content[split] for split in SPLITS if split in content}
-    _check_schema(file, lists)
-    _check_separation(file, lists)
-    _check_once(file, lists)
     used = [(split, entry) for split in splits for entry in lists.get(split, [])]
     _check_files(file, root, used, labels=labels)
-    others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
-    _check_bytes(
-        file, root, [*used, *(pair for pair in others if os.path.isfile(os.path.join(root, pair[1]["image"])))]
-    )
+    check_images_apart(file, root, lists, splits)
     if labels:
         _check_labels(file, root, progress(used))
     texts = {key: str(content.get(key, "")) for key in ("description", "licence", "reference")}
-    name = str(content.get("name", file.stem))
-    return Manifest(name, file, root.absolute(), lists, labels=content.get("labels", {}), **texts)
+    return Manifest(str(content["name"]), file, root.absolute(), lists, labels=content.get("labels", {}), **texts)
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """The content of a manifest, its schema and the separation of its cases checked, but no file of the data.
+
+    Args:
+        path: the JSON file.
+
+    Raises:
+        ManifestError: naming the rule and the first ten entries that break it.
+    """
+    file = Path(path)
+    content = _parse(file)
+    lists = {split: content[split] for split in SPLITS if split in content}
+    _check_schema(file, lists)
+    _check_separation(file, lists)
+    _check_once(file, lists)
+    return {"name": file.stem, **content}
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -160,10 +193,14 @@ def _check_schema(file: Path, lists: Mapping[str, Any]) -> None:
 def _entry_faults(entry: Entry) -> Iterator[str]:
     for key in (*REQUIRED, "patient_id") if "patient_id" in entry else REQUIRED:
         value = entry.get(key)
-        if not isinstance(value, str) or not value:
-            yield f"{key} is {json.dumps(value)}, not text"
-        elif key in ("image", "label") and _leaves_folder(value):
-            yield f"{key} {value} is not a path inside the data folder"
+        if key == "label" and not value and entry.get("empty") is True:
+            continue
+        values = value if key == "label" and isinstance(value, list) and value else [value]
+        for text in values:
+            if not isinstance(text, str) or not text:
+                yield f"{key} is {json.dumps(value)}, not text" + (" or a list of it" if key == "label" else "")
+            elif key in ("image", "label") and leaves_folder(text):
+                yield f"{key} {text} is not a path inside the data folder"
     if not isinstance(entry.get("empty", False), bool):
         yield f"empty is {json.dumps(entry['empty'])}, neither true nor false"
     frame = entry.get("frame")
@@ -178,7 +215,7 @@ def _entry_faults(entry: Entry) -> Iterator[str]:
         yield f"spacing is {json.dumps(spacing)}, not the two steps of rows and columns in mm"
 
 
-def _leaves_folder(path: str) -> bool:
+def leaves_folder(path: str) -> bool:
     """Whether a path is absolute, climbs, or is written the way of Windows, which other systems cannot read."""
     return path.startswith("/") or path[1:2] == ":" or "\\" in path or ".." in path.split("/")
 
@@ -213,21 +250,36 @@ def _check_files(file: Path, root: Path, used: Sequence[tuple[str, Entry]], *, l
     inside = os.path.join(os.path.realpath(root), "")
     real_folder = lru_cache(maxsize=1024)(os.path.realpath)
     for split, entry in used:
-        for key in ("image", "label") if labels else ("image",):
-            path = os.path.join(root, entry[key])
-            folder, name = os.path.split(path)
+        for name in [entry["image"], *(label_files(entry) if labels else ())]:
+            path = os.path.join(root, name)
+            folder, last = os.path.split(path)
             if not os.path.isfile(path):
                 absent.append(f"{split}, case {entry['case_id']}: {path}")
                 continue
-            real = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), name)
+            real = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), last)
             if not real.startswith(inside):
                 outside.append(f"{split}, case {entry['case_id']}: {path} -> {real}")
     _refuse(file, "each file must be present", absent, "Name the folder of the data with --dataset_dir.")
     _refuse(file, "each file must be inside the data folder", outside, "Copy the files in place of linking them.")
 
 
-def _check_bytes(file: Path, root: Path, used: Sequence[tuple[str, Entry]]) -> None:
-    """The same image in two splits: only files of equal size in two splits are hashed."""
+def check_images_apart(
+    file: Path, root: Path, lists: Mapping[str, Sequence[Entry]], splits: Sequence[str] = SPLITS
+) -> None:
+    """Refuse the same image in two splits; only files of equal size in two splits are hashed.
+
+    Args:
+        file: the manifest, for the message.
+        root: the folder of the data.
+        lists: the entries of each split.
+        splits: those whose files are all there; of the others, the files that are absent do not count.
+
+    Raises:
+        ManifestError: naming the images.
+    """
+    used = [(split, entry) for split in splits for entry in lists.get(split, [])]
+    others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
+    used += [pair for pair in others if os.path.isfile(os.path.join(root, pair[1]["image"]))]
     sizes: dict[int, list[int]] = defaultdict(list)
     for number, (_, entry) in enumerate(used):
         sizes[os.stat(os.path.join(root, entry["image"])).st_size].append(number)
@@ -248,29 +300,35 @@ def _check_bytes(file: Path, root: Path, used: Sequence[tuple[str, Entry]]) -> N
 
 
 def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> None:
-    damaged, sizes, empty = [], [], []
+    damaged, sizes, empty, drawn = [], [], [], []
     for split, entry in used:
         where = f"{split}, case {entry['case_id']}: "
         try:
             image = image_size(os.path.join(root, entry["image"]), whole=True)
-            mask = read_mask(os.path.join(root, entry["label"]))
+            masks = {name: read_mask(os.path.join(root, name)) for name in label_files(entry)}
         except ImageError as error:
             damaged.append(f"{where}{error}")
             continue
-        if mask.shape != image:
-            sizes.append(f"{where}{entry['label']} is {mask.shape}, {entry['image']} is {image}")
-        elif not entry.get("empty", False) and not mask.any():
-            empty.append(f"{where}{entry['label']}")
+        declared = entry.get("empty", False)
+        for name, mask in masks.items():
+            if not fits(mask.shape, image):
+                sizes.append(f"{where}{name} is {mask.shape}, {entry['image']} is {image}")
+            elif not declared and not mask.any():
+                empty.append(f"{where}{name}")
+            elif declared and mask.any():
+                drawn.append(f"{where}{name}")
     _refuse(file, "each file must be readable", damaged, "Replace the files or drop the entries.")
     _refuse(file, "a label must have the rows and columns of its image", sizes, "Export the labels at full size.")
     _refuse(file, "a label must not be empty", empty, 'Draw the lesion, or declare "empty": true in the entry.')
+    fix = 'Take "empty" out of the entry, or drop the mask.'
+    _refuse(file, 'a label must be empty where the entry says "empty": true', drawn, fix)
 
 
 def write_manifest(content: Mapping[str, Any], path: str | Path) -> Path:
     """Write a manifest, one entry a line; beside, then renamed.
 
     Args:
-        content: the JSON object, with the lists ``training``, ``validation`` and ``test``.
+        content: the JSON object, with the lists of :data:`SPLITS` that it has.
         path: the JSON file; its folder is made.
     """
     file = Path(path)

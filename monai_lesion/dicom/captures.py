@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monai_lesion._version import NOTICE
 from monai_lesion.dicom.files import require_highdicom
-from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, lossy_compression, seal
-from monai_lesion.dicom.sources import SourceFrame, open_source, value_of
+from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, lossy_compression, seal
+from monai_lesion.dicom.sources import Source, SourceFrame, open_source, value_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_headers import quiet
 from monai_lesion.measures.sizes import Ends, Measurements
@@ -27,7 +27,7 @@ PLAIN = str.maketrans("²³", "23")  # Pillow's own font has no raised digits
 
 @quiet()  # what pydicom finds odd in the source it quotes
 def secondary_capture(
-    source: Dataset | str | Path,
+    source: Source,
     picture: NDArray[np.uint8],
     mask: ArrayLike,
     algorithm: Algorithm,
@@ -39,7 +39,8 @@ def secondary_capture(
     """Make a colour picture with the contour, the axes and a band of text below.
 
     Args:
-        source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
+        source: ultrasound or secondary capture image, retired classes too; a file, its dataset, or what
+            :func:`~monai_lesion.dicom.sources.open_source` made of it.
         picture: the frame as it was read.
         mask: 0 and 1, of the source's size.
         algorithm: what made the mask.

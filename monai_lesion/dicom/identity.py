@@ -20,6 +20,7 @@ from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from monai_lesion._version import NOTICE
 from monai_lesion.dicom.sources import SINGLE_FRAME_ULTRASOUND, SourceFrame, value_of
 from monai_lesion.errors import InputError
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 MANUFACTURER = "monai_lesion"
-NOTICE = "Research use only; not a medical device"
 SERIES_OFFSETS = {"SEG": 1, "SR": 2, "SC": 3, "LABELMAP": 4}
 
 # What DICOM requires of the Patient and General Study modules (PS3.3, C.7.1.1 and C.7.2.1), and nothing more.
@@ -55,7 +55,7 @@ class Algorithm:
     Args:
         name: of the network, such as "Lighter U-net @128".
         version: of this package.
-        weights: hash of the weights, in hexadecimal digits.
+        weights: the ``weights_id`` of :func:`monai_lesion.networks.identity.weights_id`, in hexadecimal digits.
         bundle_version: of the bundle that the network came from; empty without one.
         settings: what else decides the mask, such as the threshold or the crop.
 
@@ -100,7 +100,7 @@ class Algorithm:
     def parameters(self) -> dict[str, str]:
         """Everything but name and version, in a fixed order."""
         bundle = {"bundle_version": self.bundle_version} if self.bundle_version else {}
-        return {**bundle, "weights_sha256": self.weights, **dict(sorted(self.settings.items())), "notice": NOTICE}
+        return {**bundle, "weights_id": self.weights, **dict(sorted(self.settings.items())), "notice": NOTICE}
 
     @property
     def key(self) -> str:

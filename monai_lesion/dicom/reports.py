@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from monai_lesion._version import NOTICE
 from monai_lesion.dicom.files import require_highdicom
-from monai_lesion.dicom.identity import MANUFACTURER, NOTICE, Algorithm, creation, seal, stable_uid, stand_in, tracking
-from monai_lesion.dicom.sources import MULTI_FRAME_ULTRASOUND, SINGLE_FRAME_ULTRASOUND, SourceFrame, open_source
+from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, seal, stable_uid, stand_in, tracking
+from monai_lesion.dicom.sources import MULTI_FRAME_ULTRASOUND, SINGLE_FRAME_ULTRASOUND, Source, SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_headers import quiet
 from monai_lesion.measures.sizes import Measurements, Quantity
@@ -31,7 +31,7 @@ UNITS = {
 
 @quiet()  # what pydicom finds odd in the source it quotes
 def measurement_report(
-    source: Dataset | str | Path,
+    source: Source,
     measurements: Measurements,
     algorithm: Algorithm,
     *,
@@ -47,7 +47,8 @@ def measurement_report(
     nobody.
 
     Args:
-        source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
+        source: ultrasound or secondary capture image, retired classes too; a file, its dataset, or what
+            :func:`~monai_lesion.dicom.sources.open_source` made of it.
         measurements: as :func:`monai_lesion.measures.sizes.measure` gives them of the frame's mask.
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import Algorithm, creation, seal, stable_uid, stand_in, tracking
-from monai_lesion.dicom.sources import SourceFrame, open_source
+from monai_lesion.dicom.sources import Source, SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_headers import quiet
 
@@ -21,7 +20,7 @@ KINDS = ("binary", "labelmap")
 
 @quiet()  # what pydicom finds odd in the source it quotes
 def segmentation(
-    source: Dataset | str | Path,
+    source: Source,
     mask: ArrayLike,
     algorithm: Algorithm,
     *,
@@ -34,7 +33,8 @@ def segmentation(
     of zeros, and the description says that no lesion was found: that too is a result.
 
     Args:
-        source: ultrasound or secondary capture image, retired classes too; a file, or its dataset.
+        source: ultrasound or secondary capture image, retired classes too; a file, its dataset, or what
+            :func:`~monai_lesion.dicom.sources.open_source` made of it.
         mask: 0 and 1, of the source's size.
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import ImageError, InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
-from monai_lesion.images.dicom_headers import read_header
+from monai_lesion.images.reading import ImageFile, opened
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -73,12 +73,16 @@ class SourceFrame:
         return array.astype(np.uint8)
 
 
-def open_source(source: Dataset | str | Path, frame: int | None = None) -> SourceFrame:
+Source: TypeAlias = "SourceFrame | Dataset | str | Path"
+
+
+def open_source(source: Source, frame: int | None = None, *, name: str = "") -> SourceFrame:
     """Read the header of a source, or take one that is read already, and check what every result needs of it.
 
     Args:
-        source: a file, or its dataset; the pixels may be left out.
+        source: a file, or its dataset; the pixels may be left out. A frame that was checked already is given back.
         frame: index from 0; needed when there are several frames.
+        name: of a dataset, for messages; empty for the name of its file.
 
     Raises:
         ImageError: when the file cannot be read.
@@ -95,8 +99,12 @@ def open_source(source: Dataset | str | Path, frame: int | None = None) -> Sourc
     """
     from pydicom import Dataset
 
-    header = source if isinstance(source, Dataset) else _read(Path(source))
-    name = str(getattr(header, "filename", None) or "source") if header is source else str(source)
+    if isinstance(source, SourceFrame):
+        if frame not in (None, source.frame):
+            raise InputError(source.name, f"frame must be {source.frame}, which was opened", got=frame)
+        return source
+    header = source if isinstance(source, Dataset) else header_of(source)
+    name = name or (str(getattr(header, "filename", None) or "source") if header is source else str(source))
     for keyword in IDENTIFIERS:
         if not value_of(header, keyword):
             _missing(name, keyword)
@@ -118,16 +126,16 @@ def open_source(source: Dataset | str | Path, frame: int | None = None) -> Sourc
     return SourceFrame(header, frame, name)
 
 
-def _read(file: Path) -> Dataset:
-    """The header, as the readers of pictures read it."""
-    from monai_lesion.images.dicom_images import is_dicom
+def header_of(source: str | Path | ImageFile) -> Dataset:
+    """The header of a DICOM file, within the bounds of the readers of pictures.
 
-    if not file.is_file():
-        raise ImageError(file, "must be an existing file", got="nothing there")
-    if not is_dicom(file):
-        raise ImageError(file, "must be a readable DICOM image", got="another kind of file")
-    header: Dataset = read_header(file)
-    return header
+    Raises:
+        ImageError: when the file cannot be read or is no DICOM.
+    """
+    with opened(source) as file:
+        if file.header is None:
+            raise ImageError(file.path, "must be a readable DICOM image", got="another kind of file")
+        return file.header
 
 
 def _missing(name: str, keyword: str) -> None:

@@ -20,9 +20,8 @@ from monai_lesion.images.dicom_headers import (
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
-    Bounded,
+    Opening,
     quiet,
-    read_opening,
     value_of,
 )
 
@@ -67,7 +66,7 @@ class DicomFile:
         photometric: photometric interpretation.
         start: where in the file the pixel data begins.
         length: of the pixel data in bytes, as stated; None when compressed.
-        inflated: the pixel data of a deflated file.
+        stream: the file, open, or the data set of a deflated file.
     """
 
     path: Path
@@ -81,7 +80,7 @@ class DicomFile:
     photometric: str
     start: int
     length: int | None
-    inflated: bytes | None = None
+    stream: BinaryIO
 
     @property
     def frame_bits(self) -> int:
@@ -95,9 +94,8 @@ class DicomFile:
         Raises:
             ImageError: when it is cut off or coded otherwise than the header says.
         """
-        with BytesIO(self.inflated) if self.inflated is not None else Bounded(self.path) as stream:
-            stream.seek(self.start)
-            return self._native(stream, index) if self.length is not None else self._coded(stream, index)
+        self.stream.seek(self.start)
+        return self._native(self.stream, index) if self.length is not None else self._coded(self.stream, index)
 
     def _native(self, stream: BinaryIO, index: int) -> bytes:
         first, last = index * self.frame_bits, (index + 1) * self.frame_bits
@@ -141,11 +139,13 @@ class DicomFile:
         return ImageError(self.path, f"{which} be a readable DICOM image", got=got, fix=fix)
 
 
-def open_dicom(path: Path) -> DicomFile:
-    """Read the header of a DICOM image and check what the pixels need of it.
+def checked_image(path: Path, stream: BinaryIO, opening: Opening) -> DicomFile:
+    """Check what the pixels need of the header.
 
     Args:
-        path: the file, with or without preamble.
+        path: the file, for messages.
+        stream: the file, open; it must stay so until the last frame is read.
+        opening: what :func:`~monai_lesion.images.dicom_headers.read_opening` read of it.
 
     Raises:
         ImageError: when it is damaged, another kind of object, too large, or contradicts itself.
@@ -154,7 +154,7 @@ def open_dicom(path: Path) -> DicomFile:
         DICOM PS3.3, C.7.6.3 (Image Pixel); PS3.5, 8.2 and Annex A (transfer syntaxes); PS3.10, 7.1 (preamble).
     """
     with quiet():
-        header, syntax, start, length, inflated = read_opening(path)
+        header, syntax, start, length, inflated = opening
         _check_syntax(path, syntax)
         kind = str(value_of(header, "SOPClassUID") or "")
         if kind and kind not in SOP_CLASSES:
@@ -183,9 +183,8 @@ def open_dicom(path: Path) -> DicomFile:
             rule = "the transfer syntax must be that of the pixel data"
             got = f"{'compressed' if length is None else 'uncompressed'} data under {_name(syntax)}"
             raise ImageError(path, rule, got=got, fix="Export the image again")
-        file = DicomFile(
-            path, header, syntax, rows, columns, samples, bits, frames, photometric, start, length, inflated
-        )
+        source = stream if inflated is None else BytesIO(inflated)
+        file = DicomFile(path, header, syntax, rows, columns, samples, bits, frames, photometric, start, length, source)
         _check_length(file)
         return file
 

@@ -88,23 +88,18 @@ def value_of(header: Any, keyword: str) -> Any:
         return None
 
 
-def read_header(path: Path) -> Any:
-    """All before the pixel data, of any kind of object: with or without preamble, deflated too.
+def read_opening(path: Path, stream: Bounded) -> Opening:
+    """The header, of any kind of object, with or without preamble, deflated too; and where the pixel data is.
 
-    Raises:
-        ImageError: when it is damaged.
-    """
-    with quiet(), _explained(path), Bounded(path) as stream:
-        return _header(path, stream)[0]
-
-
-def read_opening(path: Path) -> Opening:
-    """The header and where the pixel data is.
+    Args:
+        path: the file, for messages.
+        stream: the file, open.
 
     Raises:
         ImageError: when the header is damaged.
     """
-    with _explained(path), Bounded(path) as stream:
+    with quiet(), _explained(path):
+        stream.seek(0)
         header, source, inflated = _header(path, stream)
         meta = getattr(header, "file_meta", None) or {}
         syntax = str(value_of(meta, "TransferSyntaxUID") or "")
@@ -132,21 +127,26 @@ def _header(path: Path, stream: BinaryIO) -> tuple[Any, BinaryIO, bytes | None]:
     bare = stream.read(132)[128:] != b"DICM"
     stream.seek(0)
     source, inflated = _inflated(path, stream)
-    return pydicom.dcmread(source, stop_before_pixels=True, force=bare or inflated is not None), source, inflated
+    header = pydicom.dcmread(source, stop_before_pixels=True, force=bare or inflated is not None)
+    if getattr(header, "buffer", None) is not None:
+        header.buffer = None  # pydicom keeps what it read from: all of a deflated file
+    return header, source, inflated
 
 
 def _inflated(path: Path, stream: BinaryIO) -> tuple[BinaryIO, bytes | None]:
     """A deflated file without its deflation, in memory; any other as it is."""
     import zlib
 
-    from pydicom.filereader import read_file_meta_info
+    from pydicom.filereader import read_dataset
 
     deflated = DEFLATED.encode() in stream.read(4096)
     stream.seek(0)
     if not deflated:
         return stream, None
-    meta = read_file_meta_info(path)
+    stream.seek(132)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != 2)
     if str(value_of(meta, "TransferSyntaxUID")) != DEFLATED:
+        stream.seek(0)
         return stream, None
     stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
     content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), MAX_INFLATED + 1)

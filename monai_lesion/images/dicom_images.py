@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from monai_lesion.errors import ImageError
 from monai_lesion.images.calibration import Calibration, calibration_of
 from monai_lesion.images.codestreams import endings, has_end
-from monai_lesion.images.dicom_files import GREY, JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, DicomFile, open_dicom
-from monai_lesion.images.dicom_headers import EXPLICIT, quiet, value_of
+from monai_lesion.images.dicom_files import GREY, JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, DicomFile
+from monai_lesion.images.dicom_headers import DEFLATED, EXPLICIT, quiet, value_of
 from monai_lesion.images.pictures import reason, to_bytes, to_rgb
 
 logger = logging.getLogger(__name__)
 
+START = 132  # bytes: a preamble of 128, then "DICM"
 BARE_STARTS = frozenset((2, element) for element in (0, 1, 2, 16)) | frozenset(
     (8, element) for element in (0, 1, 5, 8, 0x12, 0x16, 0x18)
 )
@@ -34,19 +35,23 @@ Frame = tuple[NDArray[np.uint8], Calibration, "int | None"]
 def is_dicom(path: str | Path) -> bool:
     """Whether the file carries DICOM's preamble, or begins as a data set that was written without one."""
     with open(path, "rb") as file:
-        head = file.read(132)
+        return is_dicom_start(file.read(START))
+
+
+def is_dicom_start(head: bytes) -> bool:
+    """As :func:`is_dicom`, of the first ``START`` bytes of a file."""
     if head[128:] == b"DICM":
         return True
     tag = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
     explicit = head[4:6] in (b"UL", b"OB", b"UI", b"CS", b"DA", b"SH")
-    return len(head) == 132 and tag in BARE_STARTS and (explicit or head[6:8] == b"\0\0")
+    return len(head) == START and tag in BARE_STARTS and (explicit or head[6:8] == b"\0\0")
 
 
-def read_frame(file: Path, frame: int | None, *, first: bool = False) -> Frame:
+def read_frame(opened: DicomFile, frame: int | None, *, first: bool = False) -> Frame:
     """Read one frame.
 
     Args:
-        file: a DICOM file.
+        opened: a DICOM file.
         frame: its index, from 0; a cine needs one.
         first: take the first frame of a cine, with a warning, when ``frame`` is None.
 
@@ -56,7 +61,7 @@ def read_frame(file: Path, frame: int | None, *, first: bool = False) -> Frame:
     Raises:
         ImageError: when the file is damaged, no image, or has no such frame.
     """
-    opened = open_dicom(file)
+    file = opened.path
     if opened.frames > 1 and frame is None:
         if not first:
             got, fix = f"{opened.frames} frames", "Name one, from 0"
@@ -72,25 +77,6 @@ def read_frame(file: Path, frame: int | None, *, first: bool = False) -> Frame:
     if calibration.refused:
         _warn_once(f"{file}: calibration refused: {calibration.refused}")
     return pixels, calibration, (frame or 0) if opened.frames > 1 else None
-
-
-def dicom_size(file: Path) -> tuple[int, int]:
-    """Rows and columns, from the header.
-
-    Raises:
-        ImageError: when the file is damaged or no image.
-    """
-    opened = open_dicom(file)
-    return opened.rows, opened.columns
-
-
-def dicom_frames(file: Path) -> int:
-    """How many frames there are, from the header.
-
-    Raises:
-        ImageError: when the file is damaged or no image.
-    """
-    return open_dicom(file).frames
 
 
 @lru_cache(maxsize=4096)
@@ -159,7 +145,7 @@ def _single(file: DicomFile, data: bytes, photometric: str) -> Any:
     native = file.syntax in NATIVE
     image = Dataset()
     image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = UID(EXPLICIT if file.inflated is not None else file.syntax)
+    image.file_meta.TransferSyntaxUID = UID(EXPLICIT if file.syntax == DEFLATED else file.syntax)
     image.is_little_endian = file.header.is_little_endian
     image.is_implicit_VR = file.header.is_implicit_VR
     image.Rows, image.Columns, image.NumberOfFrames = file.rows, file.columns, 1

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.data import ImageReader
+import torch
+from monai.data import ImageReader, MetaTensor
+from monai.transforms import LoadImaged
 from numpy.typing import NDArray
 
 from monai_lesion.errors import ImageError
 from monai_lesion.images.dicom_images import is_dicom
-from monai_lesion.images.reading import UltrasoundImage, image_size, open_image, read_image, read_mask
+from monai_lesion.images.reading import (
+    ImageFile,
+    UltrasoundImage,
+    image_size,
+    read_image,
+    read_mask,
+    read_masks,
+)
 
 __all__ = ["MaskReader", "UltrasoundImage", "UltrasoundReader", "image_size", "is_dicom", "read_image", "read_mask"]
 
@@ -42,14 +51,15 @@ class UltrasoundReader(ImageReader):  # type: ignore[misc]
         """
         image = _only(img)
         if not isinstance(image, UltrasoundImage):
-            image = open_image(image, first=True)
+            with ImageFile(image) as file:
+                image = file.read(first=True)
         pixels = np.ascontiguousarray(image.pixels.transpose(1, 0, 2))
         size = (*pixels.shape[:2], 1) if image.solid else pixels.shape[:2]
         return pixels, _meta(image.path, size, -1, image.affine)
 
 
 class MaskReader(ImageReader):  # type: ignore[misc]
-    """Give ``LoadImaged`` a mask ``(W, H)`` of 0 and 1, uint8.
+    """Give ``LoadImaged`` a mask ``(W, H)`` of 0 and 1, uint8; several files give their union.
 
     The file is read in ``get_data``, as by :class:`UltrasoundReader`.
     """
@@ -66,11 +76,40 @@ class MaskReader(ImageReader):  # type: ignore[misc]
         """The mask ``(W, H)`` and MONAI's metadata.
 
         Raises:
-            ImageError: when the file cannot be read, or there are several.
+            ImageError: when a file cannot be read, or two differ in size.
         """
-        path = _only(img)
-        pixels = np.ascontiguousarray(read_mask(path).T.astype(np.uint8))
-        return pixels, _meta(str(path), pixels.shape, "no_channel", np.diag([-1.0, -1.0, 1.0, 1.0]))
+        pixels = np.ascontiguousarray(read_masks(img).T.astype(np.uint8))
+        return pixels, _mask_meta(str(img[0]), pixels.shape)
+
+
+class LoadLabeld(LoadImaged):  # type: ignore[misc]
+    """``LoadImaged`` for masks, which also takes the label ``[]`` of a picture without a lesion.
+
+    Its mask ``(W, H)`` is empty and as large as the picture, which must be loaded, channel first, before.
+
+    Args:
+        key: of the label.
+        image_key: of its picture.
+    """
+
+    def __init__(self, key: str = "label", *, image_key: str = "image") -> None:
+        super().__init__(key, reader=MaskReader)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any], reader: Any = None) -> dict[Hashable, Any]:
+        """Load each key, or make its empty mask."""
+        key = self.keys[0]
+        if not isinstance(data[key], (list, tuple)) or len(data[key]):
+            loaded: dict[Hashable, Any] = super().__call__(data, reader)
+            return loaded
+        picture = data[self.image_key]
+        mask = torch.zeros(picture.shape[1:3], dtype=torch.float32)
+        meta = _mask_meta(str(picture.meta["filename_or_obj"]), mask.shape)
+        return {**data, key: MetaTensor.ensure_torch_and_prune_meta(mask, meta)}
+
+
+def _mask_meta(path: str, size: Sequence[int]) -> dict[str, Any]:
+    return _meta(path, size, "no_channel", np.diag([-1.0, -1.0, 1.0, 1.0]))
 
 
 def _only(items: Sequence[Any]) -> Any:

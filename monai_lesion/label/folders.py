@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.files import replacing_folder
 
@@ -33,7 +33,7 @@ Made by monai-lesion {version}. Start it in an environment with MONAI Label and 
 ```
 
 Training on the server replaces `model/{name}/models/model.pt`. The server refuses to start when these weights and
-`network_def` of `model/{name}/configs` do not belong together. Research use only; not a medical device.
+`network_def` of `model/{name}/configs` do not belong together. {notice}.
 """
 
 
@@ -82,7 +82,7 @@ def write_label_app(
         (copy / "models").mkdir()
         torch.save({"model": read_state(file)}, copy / "models" / "model.pt")
         (partial / "main.py").write_text(_MAIN.format(version=__version__), encoding="utf-8")
-        readme = _README.format(name=root.name, version=__version__, command=start_command(target))
+        readme = _README.format(name=root.name, version=__version__, notice=NOTICE, command=start_command(target))
         (partial / "README.md").write_text(readme, encoding="utf-8")
     return target
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from monai_lesion.errors import ImageError
 from monai_lesion.images.reading import image_size, read_mask
+from monai_lesion.measures.masks import check_fits
 
 
 def check_label(image: str | Path, label: str | Path, *, empty: bool = False) -> None:
@@ -20,9 +21,7 @@ def check_label(image: str | Path, label: str | Path, *, empty: bool = False) ->
         ImageError: when the mask cannot be read, is coloured, of another size, or empty.
     """
     mask, size = read_mask(label), image_size(image)
-    if mask.shape != size:
-        rule = f"a label must have its image's {size[0]} x {size[1]} rows and columns"
-        raise ImageError(Path(label).name, rule, got=f"{mask.shape[0]} x {mask.shape[1]}")
+    check_fits(Path(label).name, mask.shape, size)
     if not empty and not mask.any():
         fix = "Draw the lesion, or leave the image without a label"
         raise ImageError(Path(label).name, "a label must show a lesion", got="an empty mask", fix=fix)

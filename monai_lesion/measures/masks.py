@@ -1,4 +1,4 @@
-"""What metrics and measurements ask of a mask and of a spacing."""
+"""What is asked of a mask, of a label beside its image, and of a spacing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_lesion.errors import InputError
+from monai_lesion.errors import ImageError, InputError
 
 Mask = NDArray[np.bool_]
 
@@ -28,6 +28,32 @@ def checked_mask(mask: ArrayLike, *, name: str = "mask") -> Mask:
     if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and np.isin(array, (0, 1)).all()):
         raise InputError(name, "must be a mask", got=f"{array.dtype} other than 0 and 1", fix="Threshold it first")
     return array.astype(bool, copy=False)
+
+
+def fits(label: Sequence[int], image: Sequence[int]) -> bool:
+    """Whether a label has the rows and columns of its image: resized, it would be learnt and scored askew.
+
+    Example:
+        >>> fits((20, 30), (20, 30)), fits((30, 20), (20, 30))
+        (True, False)
+    """
+    return tuple(label) == tuple(image)
+
+
+def check_fits(name: object, label: Sequence[int], image: Sequence[int]) -> None:
+    """Refuse a label that does not fit its image.
+
+    Args:
+        name: the label, for the message.
+        label: its rows and columns.
+        image: those of its image.
+
+    Raises:
+        ImageError: when they differ.
+    """
+    if not fits(label, image):
+        rule = f"a label must have its image's {image[0]} x {image[1]} rows and columns"
+        raise ImageError(name, rule, got=f"{label[0]} x {label[1]}")
 
 
 def checked_steps(spacing: Sequence[float] | None) -> NDArray[np.float64]:

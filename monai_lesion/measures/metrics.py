@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.measures.lesions import COUNTS, count_lesions, has_lesion, lesion_cells, summarise_lesions
 from monai_lesion.measures.masks import Mask, checked_mask, checked_steps
 
 Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -96,7 +97,7 @@ def hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None =
 
 def score_image(
     pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None = None
-) -> dict[str, float | bool]:
+) -> dict[str, float | bool | int]:
     """All measures of one image; the surfaces and their distances are found once.
 
     Args:
@@ -109,15 +110,17 @@ def score_image(
 
     Returns:
         ``dice``, ``hd95`` (the paper's, pooled), ``hd95_monai``, ``missed`` (a lesion that nothing found touches)
-        and ``false_alarm`` (something found that touches no lesion); a find in the wrong place is both. Without both
-        surfaces the distances are nan.
+        and ``false_alarm`` (something found that touches no lesion); a find in the wrong place is both; ``lesions`` and
+        ``lesions_found`` one by one, see :func:`monai_lesion.measures.lesions.count_lesions`. Without both surfaces the
+        distances are nan.
 
     Raises:
         InputError: as :func:`pooled_hd95`.
 
     Example:
-        >>> score_image(np.zeros((4, 4), bool), np.eye(4, dtype=bool))
-        {'dice': 0.0, 'hd95': nan, 'hd95_monai': nan, 'missed': True, 'false_alarm': False}
+        >>> score_image(np.zeros((4, 4), bool), np.eye(4, dtype=bool))  # doctest: +NORMALIZE_WHITESPACE
+        {'dice': 0.0, 'hd95': nan, 'hd95_monai': nan, 'missed': True, 'false_alarm': False, 'lesions': 1,
+         'lesions_found': 0}
     """
     found, real = _checked_masks(pred, label)
     distances = _surface_distances(found, real, checked_steps(spacing))
@@ -128,6 +131,7 @@ def score_image(
         "hd95_monai": _larger_percentile(distances),
         "missed": bool(real.any() and not touching),
         "false_alarm": bool(found.any() and not touching),
+        **dict(zip(COUNTS, count_lesions(found, real), strict=True)),
     }
 
 
@@ -187,7 +191,9 @@ def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[s
         ``n`` (images), ``cases``, ``missed``, ``false_alarms``, ``failures`` (images with either); for each of
         ``dice``, ``hd95`` and ``hd95_monai`` the ``n`` images that have it and their ``mean``, ``std`` (sample standard
         deviation, ddof 1; nan for one image), ``q25``, ``median``, ``q75``, nan when no image has it; and
-        ``by``: ``{column: {value: the same}}``.
+        ``by``: ``{column: {value: the same}}``. Where the images tell their ``lesions``, Dice is over those that have
+        one, and ``lesions``, ``lesions_found`` and ``without_lesion`` are counted, see
+        :func:`monai_lesion.measures.lesions.summarise_lesions`.
 
     Raises:
         InputError: when there are no records, one lacks a key, or none has a column of ``by``.
@@ -199,7 +205,7 @@ def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[s
         (1, 0.0, 0)
     """
     rows, columns = _checked_records(records), [by] if isinstance(by, str) else list(by)
-    known = list(dict.fromkeys(key for row in rows for key in row if key not in MEASURES and key not in FAILURES))
+    known = list(dict.fromkeys(key for row in rows for key in row if key not in (*MEASURES, *FAILURES, *COUNTS)))
     for column in columns:
         if column not in known:
             raise InputError("by", f"must name columns of the manifest: {', '.join(known)}", got=column)
@@ -230,7 +236,9 @@ def _summary(rows: Sequence[Record]) -> dict[str, Any]:
         "cases": len({str(row["case_id"]) for row in rows}),
         **counts,
         "failures": sum(any(row[flag] for flag in FAILURES) for row in rows),
-        **{name: _statistics([row[name] for row in rows]) for name in MEASURES},
+        **summarise_lesions(rows),
+        # The distances of a picture without a lesion are nan already.
+        **{name: _statistics([row[name] for row in rows if has_lesion(row)]) for name in MEASURES},
     }
 
 
@@ -286,7 +294,7 @@ def _per_case(rows: Sequence[Record]) -> list[Record]:
     for case_id in sorted(cases):
         views = _summary(cases[case_id])
         means = {name: views[name]["mean"] for name in MEASURES}
-        counts = {count: views[count] for count in (*FAILURES.values(), "failures")}
+        counts = {count: views[count] for count in (*FAILURES.values(), "failures", *COUNTS) if count in views}
         table.append({"case_id": case_id, "views": views["n"], **means, **counts})
     return table
 
@@ -322,23 +330,33 @@ def _replace(path: Path, text: str) -> None:
 def format_table(summary: Mapping[str, Any], *, unit: str = "") -> str:
     """Aligned plain text: one line for all images and one per value of each column of ``by``.
 
+    Lesions found have a column where pictures hold several, and false alarms on pictures without a lesion where there
+    are any.
+
     Args:
         summary: of :func:`summarise`.
         unit: ``px`` or ``mm``, shown beside the distances when given.
     """
     suffix = f" [{unit}]" if unit else ""
     table = [["", "Dice", f"HD95{suffix}", f"HD95 (MONAI){suffix}", "missed", "false alarms", "n"]]
+    table[0] += ["lesions found", "false alarms without lesion"]
     groups = [("all", summary)]
     for column, values in summary.get("by", {}).items():
         groups += [(f"{column} {value or '(none)'}", group) for value, group in values.items()]
     for name, group in groups:
         means = [_mean_and_std(group[key], digits) for key, digits in zip(MEASURES, (3, 2, 2), strict=True)]
-        table.append([name, *means, *(str(group[key]) for key in (*FAILURES.values(), "n"))])
+        table.append([name, *means, *(str(group[key]) for key in (*FAILURES.values(), "n")), *lesion_cells(group)])
+    table = [list(row) for row in zip(*_told(table), strict=True)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))])
         for first, *rest in table
     )
+
+
+def _told(table: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The columns of a table that have more than a heading."""
+    return [column for column in zip(*table, strict=True) if any(column[1:])]
 
 
 def _mean_and_std(values: Mapping[str, Any], digits: int) -> str:

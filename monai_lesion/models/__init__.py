@@ -1,1 +1,1 @@
-"""The networks that come with the package and the folders that are exported."""
+"""Model folders: everything that decides a mask, described, opened and written; those that come with the package."""

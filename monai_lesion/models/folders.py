@@ -1,77 +1,206 @@
-"""Exported folders as runtimes; neither PyTorch nor MONAI is imported for ONNX and OpenVINO."""
+"""Model folders, opened: ``model.json`` and its model; PyTorch is imported only where it runs.
+
+::
+
+    model.json  model.onnx  (model.pt)  (card.md)
+        |            |          |
+    description -- Runtime    network, for PyTorch and training
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from monai_lesion.errors import InputError
-from monai_lesion.pipeline.client import ModelError, read_description
-from monai_lesion.runtimes.interfaces import Floats, Runtime
+from monai_lesion.files import file_sha256
+from monai_lesion.machine.packages import load_package
+from monai_lesion.models.descriptions import FILE, WEIGHTS, ModelDescription, check_file, read_description
+from monai_lesion.pipeline.operations import Array, clean
+from monai_lesion.runtimes.executions import NAMES, Execution
+from monai_lesion.runtimes.interfaces import Runtime
 
 if TYPE_CHECKING:
     from torch import nn
 
-
-class _Flipped(Runtime):
-    """A model that turns RGB into the BGR of its network, for a caller who has done so already."""
-
-    def __init__(self, inner: Runtime) -> None:
-        super().__init__(inner.name, inner.precision, inner.spatial_size)
-        self.inner = inner
-
-    def run(self, images: Floats) -> Floats:
-        return self.inner.run(np.ascontiguousarray(images[:, ::-1]))
+Found = tuple[Array, Array, "Array | None"]  # mask, probability, scores
 
 
-def open_exported(folder: str | Path, *, network: nn.Module | None = None, precision: str | None = None) -> Runtime:
-    """The model of a folder that ``monai-lesion export`` wrote.
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder whose description and model file were checked; :func:`read_model` makes it.
 
-    Args:
-        folder: written without ``--end-to-end``.
-        network: the network in whose place it is used, of which it must be; its channel order applies.
-        precision: what it must have; ``"bf16"`` is an fp32 model of OpenVINO run in bfloat16; None takes the model's.
+    Attributes:
+        path: the folder.
+        description: its ``model.json``.
+    """
+
+    path: Path
+    description: ModelDescription
+
+    @property
+    def model(self) -> Path:
+        """The model's file."""
+        return self.path / self.description.model
+
+    @property
+    def weights(self) -> Path:
+        """The weights that the model was made of; a folder may lack them."""
+        return self.path / WEIGHTS
+
+    @property
+    def card(self) -> Path:
+        """The model card; a folder may lack it."""
+        return self.path / "card.md"
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the weights beside the model are those that it was made of, or absent."""
+        known = self.description.files.get(WEIGHTS)
+        if self.description.model == WEIGHTS or not self.weights.is_file():
+            return True
+        return known is not None and file_sha256(self.weights) == known
+
+    def network(self) -> nn.Module:
+        """The network in PyTorch, in evaluation mode; it takes the channels in its own order.
+
+        Raises:
+            InputError: when the folder holds no weights or definition of a network, or they are not the model's.
+            CheckpointError: when the weights do not fit.
+        """
+        from monai_lesion.networks.checkpoints import load_weights
+        from monai_lesion.networks.definitions import build_network
+
+        definition = self.description.network_def
+        if definition is None or WEIGHTS not in self.description.files or self.description.model == WEIGHTS:
+            got = "a model alone"
+            raise InputError(self.path, f"must hold {WEIGHTS} and a network_def for PyTorch", got=got, fix="Use onnx")
+        check_file(self.weights, self.description.files[WEIGHTS])
+        return load_weights(build_network(definition), self.weights).eval()
+
+
+def read_model(folder: str | Path) -> ModelFolder:
+    """A model folder, checked.
 
     Raises:
-        InputError: when the folder is damaged, of another version, of other weights or another precision.
+        InputError: when it is no model folder, damaged, or of another version.
     """
     path = Path(folder)
-    try:
-        description = read_description(path)
-    except ModelError as error:
-        raise InputError(str(error)) from error
-    if description["end_to_end"]:
-        fix = "Export it without --end-to-end"
-        raise InputError(path, "must hold the network alone to be used as runtime", got="an end-to-end model", fix=fix)
-    if network is not None:
-        from monai_lesion.networks.identity import weights_hash
+    if not (path / FILE).is_file():
+        raise InputError(path, f"must be a model folder with {FILE}", got="none" if path.is_dir() else "no folder")
+    return ModelFolder(path, read_description(path))
 
-        own = weights_hash(network.state_dict())
-        if own != description["weights_sha256"]:
-            rule = f"must hold the weights of this network ({own[:12]})"
-            got = f"{description['network']} with {description['weights_sha256'][:12]}"
-            raise InputError(path, rule, got=got, fix="Export the network again")
-    kind, stored = description["format"], description["precision"]
-    wanted = precision or stored
-    if wanted != stored and (kind, stored, wanted) != ("openvino", "fp32", "bf16"):
-        raise InputError("precision", f"of {path} is {stored}", got=wanted, fix="Export the network again")
-    file = path / description["model"]
-    runtime: Runtime
-    if kind == "onnx":
-        from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
 
-        runtime = OnnxRuntime(file, precision=wanted)
-    elif kind == "openvino":
-        from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
+def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
+    """What runs the model of a folder.
 
-        runtime = OpenVinoRuntime(file, precision=wanted)
-    else:
-        import torch
+    Args:
+        model: written without ``--end-to-end``.
+        execution: None for its runtime takes the model's own, with another device than the CPU PyTorch.
 
+    Raises:
+        InputError: for a runtime or a precision that the model cannot have, or a package that is not installed.
+    """
+    known, name = model.description, execution.runtime
+    if known.end_to_end:
+        raise InputError(model.path, "must hold the network alone", got="an end-to-end model")
+    if isinstance(name, Runtime):
+        return name
+    if name is None:
+        name = "torch" if known.format == "torchscript" or not execution.on_cpu else known.format
+        execution = replace(execution, runtime=name)
+    own = {"onnx": "onnx", "openvino": "openvino", "torchscript": "torch"}[known.format]
+    wanted = execution.precision or known.precision
+    direct = name == own or (name == "openvino" and known.format == "onnx")
+    if not direct or (wanted, known.precision) == ("int8", "fp32"):
+        return _opened_anew(model, execution)
+    if known.precision == "int8" and wanted != "int8":
+        raise InputError("precision", f"of {model.path} is int8", got=wanted, fix="Export the network again")
+    if name == "torch":
+        from monai_lesion.runtimes.sessions import open_torchscript
         from monai_lesion.runtimes.torch_runtimes import TorchRuntime
 
-        module = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
-        runtime = TorchRuntime(module, precision=wanted)
-    return _Flipped(runtime) if network is not None and description["channel_order"] == "bgr" else runtime
+        return TorchRuntime(open_torchscript(model.model), precision=wanted, device=execution.device or "cpu")
+    from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
+    from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
+
+    execution.check_cpu()
+    kind: Callable[..., Runtime] = OnnxRuntime if name == "onnx" else OpenVinoRuntime
+    return kind(model.model, precision=wanted)
+
+
+def _opened_anew(model: ModelFolder, execution: Execution) -> Runtime:
+    """Another runtime or precision than the model's file has."""
+    from monai_lesion.pipeline.graphs import takes_rgb
+    from monai_lesion.runtimes.factories import open_model, open_runtime
+
+    known = model.description
+    if execution.runtime in ("onnx", "openvino") and known.format == "onnx" and execution.precision == "int8":
+        onnx = load_package("onnx")
+        return open_model(lambda: onnx.load(str(model.model)), known.steps, execution)
+    if execution.runtime not in (*NAMES, "auto"):  # the same words for an unknown name
+        return open_runtime(None, known.steps, execution)  # type: ignore[arg-type]
+    return open_runtime(takes_rgb(model.network(), known.steps.channel_order), known.steps, execution)
+
+
+def open_same(folder: Path, weights_id: str, execution: Execution) -> Runtime:
+    """The model of a folder in place of a network of the same weights.
+
+    Raises:
+        InputError: when it is of other weights, end to end, or as :func:`read_model` and :func:`open_folder`.
+    """
+    if not folder.is_dir():
+        rule = f"must be auto, {', '.join(NAMES)} or the folder of a model"
+        raise InputError("runtime", rule, got=folder)
+    model = read_model(folder)
+    if model.description.end_to_end:
+        fix = "Export it without --end-to-end"
+        rule = "must hold the network alone to be used as runtime"
+        raise InputError(folder, rule, got="an end-to-end model", fix=fix)
+    if model.description.weights_id != weights_id:
+        rule = f"must hold the weights of this network ({weights_id[:12]})"
+        got = f"{model.description.network} with {model.description.weights_id[:12]}"
+        raise InputError(folder, rule, got=got, fix="Export the network again")
+    return open_folder(model, replace(execution, runtime=None, device="cpu"))
+
+
+class WholeModel:
+    """An end-to-end model: picture in; mask, probability and scores out.
+
+    Args:
+        model: written with ``--end-to-end``.
+        execution: its precision and runtime must be the model's.
+
+    Raises:
+        InputError: for another precision, runtime or device, or a package that is not installed.
+    """
+
+    def __init__(self, model: ModelFolder, execution: Execution) -> None:
+        known = model.description
+        if not known.end_to_end:
+            raise InputError(model.path, "must be an end-to-end model", got="a network alone")
+        if execution.runtime not in (None, known.format) or not execution.on_cpu:
+            got = execution.runtime or execution.device
+            raise InputError("runtime", f"of {model.path} is {known.format} on the CPU", got=got)
+        if execution.precision not in (None, known.precision):
+            fix = "Export it again"
+            raise InputError("precision", f"of {model.path} is {known.precision}", got=execution.precision, fix=fix)
+        self.keep = known.steps.keep
+        self.label = f"{known.format} {known.precision}"
+        self.run: Callable[[Array], list[Any]] = _whole_runs(model)
+
+    def __call__(self, pixels: Array) -> Found:
+        """Mask, probability and scores of a uint8 picture ``(H, W, 3)``."""
+        mask, probability, *scores = self.run(pixels)
+        return clean(mask, self.keep), np.ascontiguousarray(probability), scores[0] if scores else None
+
+
+def _whole_runs(model: ModelFolder) -> Callable[[Array], list[Any]]:
+    from monai_lesion.models.client import OPENERS
+
+    load_package({"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torch"}[model.description.format])
+    return OPENERS[model.description.format](str(model.model), model.description.precision)

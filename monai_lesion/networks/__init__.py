@@ -1,7 +1,20 @@
 """Networks: logits out, any height and width from 16 pixels up."""
 
+from monai_lesion.networks.contracts import SegmentationNetwork, logits_of
 from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
+from monai_lesion.networks.encoder_unet import EncoderUNet
 from monai_lesion.networks.fcn import FCN
+from monai_lesion.networks.trust_heads import TrustHeads
 from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
 
-__all__ = ["FCN", "DeepLabV3Plus", "LightUNet", "LighterUNet", "UNet"]
+__all__ = [
+    "FCN",
+    "DeepLabV3Plus",
+    "EncoderUNet",
+    "LightUNet",
+    "LighterUNet",
+    "SegmentationNetwork",
+    "TrustHeads",
+    "UNet",
+    "logits_of",
+]

@@ -6,7 +6,24 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+
+
+class SamePadding(nn.Conv2d):
+    """A strided convolution that pads as TensorFlow does: one zero more after than before.
+
+    PyTorch pads both ends alike, so that its strided convolution looks at other pixels than the one a network of
+    TensorFlow learned with. The stride must divide the sides of the input.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Compute ``(B, out_channels, H / stride, W / stride)``."""
+        total = self.kernel_size[0] - self.stride[0]
+        before, after = total // 2, total - total // 2
+        # With the value written out, ONNX Runtime makes the padding a part of the convolution.
+        padded = F.pad(input, [before, after, before, after], value=0.0)
+        return self._conv_forward(padded, self.weight, self.bias)  # type: ignore[no-any-return]
 
 
 def convolution(
@@ -18,6 +35,8 @@ def convolution(
     dilation: int = 1,
     groups: int = 1,
     act: type[nn.Module] | None = nn.ReLU,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    same: bool = False,
 ) -> nn.Sequential:
     """A convolution without bias that keeps the size, batch normalisation and an activation.
 
@@ -28,17 +47,19 @@ def convolution(
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
-        kernel_size: 1, 3 or 7.
+        kernel_size: 1, 3, 5 or 7.
         stride: step of the convolution.
         dilation: step within the kernel, the atrous rate.
         groups: groups of channels that are convolved apart.
         act: the activation; None for none.
+        norm: makes the normalisation from the number of channels.
+        same: whether a strided convolution pads as TensorFlow's, see :class:`SamePadding`.
     """
-    padding = dilation * (kernel_size // 2)
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding, dilation=dilation, groups=groups, bias=False
-    )
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels)]
+    kind, padding = nn.Conv2d, dilation * (kernel_size // 2)
+    if same and stride > 1:
+        kind, padding = SamePadding, 0
+    conv = kind(in_channels, out_channels, kernel_size, stride, padding, dilation=dilation, groups=groups, bias=False)
+    layers: list[nn.Module] = [conv, norm(out_channels)]
     return nn.Sequential(*layers if act is None else [*layers, act(inplace=True)])
 
 
@@ -47,7 +68,7 @@ class InvertedResidual(nn.Module):
 
     ::
 
-        x --+-- 1 x 1 -- depthwise 3 x 3 -- 1 x 1 --+--
+        x --+-- 1 x 1 -- depthwise k x k -- 1 x 1 --+--
             +---------------------------------------+
 
     Args:
@@ -56,17 +77,30 @@ class InvertedResidual(nn.Module):
         stride: of the depthwise convolution.
         dilation: of the depthwise convolution.
         expansion: how many times wider the middle is; 1 leaves the first convolution out.
+        kernel_size: of the depthwise convolution.
+        norm: as of :func:`convolution`.
+        same: as of :func:`convolution`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int, dilation: int, expansion: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int,
+        expansion: int,
+        dilation: int = 1,
+        kernel_size: int = 3,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        same: bool = False,
+    ) -> None:
         super().__init__()
         wide = in_channels * expansion
-        widen = [] if expansion == 1 else [convolution(in_channels, wide, 1, act=nn.ReLU6)]
-        self.layers = nn.Sequential(
-            *widen,
-            convolution(wide, wide, 3, stride=stride, dilation=dilation, groups=wide, act=nn.ReLU6),
-            convolution(wide, out_channels, 1, act=None),
+        widen = [] if expansion == 1 else [convolution(in_channels, wide, 1, act=nn.ReLU6, norm=norm)]
+        depthwise = convolution(
+            wide, wide, kernel_size, stride=stride, dilation=dilation, groups=wide, act=nn.ReLU6, norm=norm, same=same
         )
+        self.layers = nn.Sequential(*widen, depthwise, convolution(wide, out_channels, 1, act=None, norm=norm))
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -146,19 +146,30 @@ class Up(nn.Module):
         skip ----------------------+
 
     Up-sampling is (bi, tri)linear with aligned corners. Where pooling did not divide a side, zeros are added
-    half before and half after, as the authors' code does.
+    half before and half after, as the authors' code does. Without a skip, the stage sees what was enlarged alone.
+
+    Args:
+        spatial_dims: 2 or 3.
+        stage: what convolves.
+        pads: whether a skip may be larger than twice ``x``. Padding by nothing still is a copy, and so it is left out
+            where the network's sides are multiples.
     """
 
-    def __init__(self, spatial_dims: int, stage: Stage) -> None:
+    def __init__(self, spatial_dims: int, stage: Stage, *, pads: bool = True) -> None:
         super().__init__()
+        self.pads = pads
         self.up = UpSample(spatial_dims, scale_factor=2, mode="nontrainable", interp_mode="linear", align_corners=True)
         self.stage = stage
 
-    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Merge ``x`` ``(B, C1, H, W)`` with ``skip`` ``(B, C2, 2H or 2H + 1, 2W or 2W + 1)``."""
+    def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
+        """Merge ``x`` ``(B, C1, H, W)`` with ``skip`` ``(B, C2, 2H or 2H + 1, 2W or 2W + 1)``, where there is one."""
         x = self.up(x)
-        padding: list[int] = []
-        for axis in range(x.dim() - 1, 1, -1):  # F.pad counts axes from the last one
-            missing = skip.shape[axis] - x.shape[axis]
-            padding += [missing // 2, missing - missing // 2]
-        return self.stage(torch.cat([skip, F.pad(x, padding)], dim=1))  # type: ignore[no-any-return]
+        if skip is None:
+            return self.stage(x)  # type: ignore[no-any-return]
+        if self.pads:
+            padding: list[int] = []
+            for axis in range(x.dim() - 1, 1, -1):  # F.pad counts axes from the last one
+                missing = skip.shape[axis] - x.shape[axis]
+                padding += [missing // 2, missing - missing // 2]
+            x = F.pad(x, padding)
+        return self.stage(torch.cat([skip, x], dim=1))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What the networks of the paper cost: parameters and arithmetic, beside the paper's results."""
+"""What the networks cost: parameters and arithmetic, the paper's beside its results."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from monai_lesion.errors import InputError
 from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
+from monai_lesion.networks.encoder_unet import EncoderUNet
 from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
 
@@ -44,6 +45,11 @@ class Variant:
     options: Mapping[str, Any]
     dice: Result
     hd95: Result
+
+    @property
+    def network_def(self) -> dict[str, Any]:
+        """The variant as a config of the bundle has it."""
+        return {"_target_": f"monai_lesion.networks.{getattr(self.network, '__name__', '')}", **self.options}
 
     def build(self, **options: Any) -> nn.Module:
         """Build the network, with further arguments such as ``in_channels``."""
@@ -84,6 +90,16 @@ BASELINES: Mapping[str, Variant] = MappingProxyType(
 )
 
 NETWORKS: Mapping[str, Variant] = MappingProxyType({**FAMILY, **BASELINES})
+
+# Not of the paper, hence without its results; what the options mean is in EncoderUNet.
+ENCODER_UNETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "EncoderUNet lite0, stride 16": {"encoder": "efficientnet-lite0", "output_stride": 16},
+        "EncoderUNet lite0": {"encoder": "efficientnet-lite0"},
+        "EncoderUNet lite1": {"encoder": "efficientnet-lite1"},
+        "EncoderUNet lite2": {"encoder": "efficientnet-lite2"},
+    }
+)
 
 
 class Complexity(NamedTuple):
@@ -135,7 +151,7 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 256, 2
 
 
 def complexity_table(*, width: float = 1.0) -> list[Complexity]:
-    """Parameters and arithmetic of the paper's networks, in its order, U-nets first, with the paper's results.
+    """Parameters and arithmetic of the paper's networks, in its order and with its results, then of the others.
 
     Args:
         width: of the U-nets; with another than the paper's 1 the table has the ten U-nets, without results.
@@ -147,29 +163,47 @@ def complexity_table(*, width: float = 1.0) -> list[Complexity]:
     rows = []
     for name, variant in (NETWORKS if width == 1 else FAMILY).items():
         options = {**variant.options} if width == 1 else {**variant.options, "width": width}
-        try:
-            with torch.device("meta"):
-                network = variant.network(**options)
-        except InputError as error:
-            if str(error).startswith("group_size"):
-                continue
-            raise
         title = name if width == 1 else f"{name}, width {width:g}"
         results = (variant.dice, variant.hd95) if width == 1 else (None, None)
-        costs = count_parameters(network), count_flops(network)
-        rows.append(Complexity(title, type(network).__name__, options, *costs, *results))
+        try:
+            rows.append(_row(title, variant.network, options, *results))
+        except InputError as error:
+            if not str(error).startswith("group_size"):
+                raise
+    for name, given in ENCODER_UNETS.items() if width == 1 else ():
+        rows.append(_row(name, EncoderUNet, {**given, "encoder_weights": None}))
     return rows
 
 
+def _row(
+    name: str,
+    kind: Callable[..., nn.Module],
+    options: Mapping[str, Any],
+    dice: Result | None = None,
+    hd95: Result | None = None,
+) -> Complexity:
+    with torch.device("meta"):
+        network = kind(**options)
+    return Complexity(
+        name, type(network).__name__, options, count_parameters(network), count_flops(network), dice, hd95
+    )
+
+
 def format_complexity(rows: list[Complexity]) -> str:
-    """The table in Markdown, for the command line and the documentation."""
-    lines = [
-        "| network | parameters | GFLOP at 256 x 256 | Dice (paper) | 95 % HD in px (paper) |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        dice = "" if row.dice is None else f"{row.dice.mean:.3f} ± {row.dice.std:.3f}"
-        hd95 = "" if row.hd95 is None else f"{row.hd95.mean:.2f} ± {row.hd95.std:.2f}"
-        digits = 1 if row.flops > 5e9 else 2
-        lines.append(f"| {row.name} | {row.parameters:,} | {row.flops / 1e9:.{digits}f} | {dice} | {hd95} |")
-    return "\n".join(lines)
+    """The table in Markdown, for the command line and the documentation; the paper's networks in one of their own."""
+    paper, others = ([row for row in rows if (row.dice is None) == other] for other in (False, True))
+    head, line = "| network | parameters | GFLOP at 256 x 256 |", "|---|---:|---:|"
+    tables = []
+    if paper:
+        tables.append([f"{head} Dice (paper) | 95 % HD in px (paper) |", f"{line}---:|---:|", *map(_line, paper)])
+    if others:
+        tables.append([head, line, *map(_line, others)])
+    return "\n\n".join("\n".join(table) for table in tables)
+
+
+def _line(row: Complexity) -> str:
+    digits = 1 if row.flops > 5e9 else 2
+    cells = [row.name, f"{row.parameters:,}", f"{row.flops / 1e9:.{digits}f}"]
+    if row.dice is not None and row.hd95 is not None:
+        cells += [f"{row.dice.mean:.3f} ± {row.dice.std:.3f}", f"{row.hd95.mean:.2f} ± {row.hd95.std:.2f}"]
+    return f"| {' | '.join(cells)} |"

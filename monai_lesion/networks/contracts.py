@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from monai_lesion.errors import InputError
@@ -11,7 +12,14 @@ MIN_SIZE = 16  # four 2 x 2 poolings of the U-nets
 
 
 class SegmentationNetwork(nn.Module):
-    """A network that turns a picture into logits of its size.
+    """A network that turns a picture into logits of its size, by way of its features.
+
+    ::
+
+        image -- encode -- [features at full size, ..., deepest features] -- decode -- logits
+
+    A class defines ``encode``, ``decode`` and ``deep_channels``, the channels of the deepest features, on which
+    further outputs can stand (:class:`~monai_lesion.networks.TrustHeads`).
 
     Args:
         spatial_dims: 2 for images, 3 for volumes.
@@ -37,6 +45,26 @@ class SegmentationNetwork(nn.Module):
             raise InputError("dropout", "must be at least 0 and less than 1", got=dropout)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.deep_channels = 0  # each class says
+
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the features of ``x`` ``(B, in_channels, H, W[, D])``: at full size first, the deepest last."""
+        raise NotImplementedError
+
+    def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Compute logits ``(B, out_channels, H, W[, D])`` from the features of :meth:`encode`."""
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute logits ``(B, out_channels, H, W[, D])`` of ``x`` ``(B, in_channels, H, W[, D])``."""
+        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):  # type: ignore
+            self.check(x)
+        return self.decode(self.encode(x))
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """The parameters that began pre-trained, which a recipe may move more slowly; none here."""
+        return []
 
     @torch.jit.unused
     def check(self, x: torch.Tensor) -> None:
@@ -50,6 +78,33 @@ class SegmentationNetwork(nn.Module):
             raise InputError("input", f"must have the shape {axes}", got=tuple(x.shape))
         if min(x.shape[2:]) < MIN_SIZE:
             raise InputError("input", f"must have sides of at least {MIN_SIZE} pixels", got=tuple(x.shape))
+
+
+def logits_of(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """The logits of a network's output: a network may return a tuple, and logits come first.
+
+    Example:
+        >>> logits, scores = torch.zeros(1, 1, 32, 32), torch.zeros(1, 2)
+        >>> logits_of((logits, scores)) is logits_of(logits) is logits
+        True
+    """
+    return output if isinstance(output, torch.Tensor) else output[0]
+
+
+def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Pad every side with zeros, half before and half after, to a multiple."""
+    padding: list[int] = []
+    for axis in range(x.dim() - 1, 1, -1):  # F.pad counts axes from the last one
+        missing = (multiple - x.shape[axis] % multiple) % multiple
+        padding += [missing // 2, missing - missing // 2]
+    return F.pad(x, padding)
+
+
+def crop_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Undo :func:`pad_to_multiple`: the middle of ``x``, of the size of ``like``."""
+    for axis in range(2, x.dim()):
+        x = x.narrow(axis, (x.shape[axis] - like.shape[axis]) // 2, like.shape[axis])
+    return x
 
 
 def initialise_for_relu(network: nn.Module) -> None:

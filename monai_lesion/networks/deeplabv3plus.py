@@ -119,17 +119,25 @@ class DeepLabV3Plus(SegmentationNetwork):
             convolution(CHANNELS, CHANNELS, 3),
         )
         self.head = nn.Conv2d(CHANNELS, out_channels, 1)
+        self.deep_channels = self.backbone.out_channels
         initialise_for_relu(self)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute logits ``(B, out_channels, H, W)`` of ``x`` ``(B, in_channels, H, W)``."""
-        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):  # type: ignore
-            self.check(x)
-            if self.training and x.shape[0] < 2:
-                fix = "Choose a batch size that does not leave one image over, or set drop_last of the loader"
-                raise InputError("input", "must hold at least two images in training", got=tuple(x.shape), fix=fix)
+    @torch.jit.unused
+    def check(self, x: torch.Tensor) -> None:
+        """Refuse an input of another shape, and a single image in training."""
+        super().check(x)
+        if self.training and x.shape[0] < 2:
+            fix = "Choose a batch size that does not leave one image over, or set drop_last of the loader"
+            raise InputError("input", "must hold at least two images in training", got=tuple(x.shape), fix=fix)
+
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the features at 1/4 and 1/16 of the resolution, after ``x`` itself."""
         low, deep = self.backbone(x)
-        low = self.low_level(low)
+        return [x, low, deep]
+
+    def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Compute logits ``(B, out_channels, H, W)`` from them."""
+        x, low, deep = features[0], self.low_level(features[1]), features[2]
         deep = _enlarge(self.pyramid(deep), low)
         logits = self.head(self.decoder(torch.cat([deep, low], dim=1)))
         return _enlarge(logits, x)

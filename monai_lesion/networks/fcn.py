@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from monai.networks.layers.factories import Conv, Norm, Pool
 from torch import nn
 
 from monai_lesion.errors import InputError
-from monai_lesion.networks.contracts import SegmentationNetwork, initialise_for_relu
+from monai_lesion.networks.contracts import SegmentationNetwork, crop_like, initialise_for_relu, pad_to_multiple
 
 # VGG-16: channels and number of the 3 x 3 convolutions of each stage, a pooling after each stage.
 ENCODER = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -115,34 +114,26 @@ class FCN(SegmentationNetwork):
             channels = out
         self.decoder = nn.ModuleList(ups)
         self.head = Conv[Conv.CONV, spatial_dims](channels, out_channels, 1)
+        self.deep_channels = ENCODER[-1][0]
         initialise_for_relu(self)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute logits ``(B, out_channels, H, W[, D])`` of ``x`` ``(B, in_channels, H, W[, D])``."""
-        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):  # type: ignore
-            self.check(x)
-        before: list[int] = []
-        padding: list[int] = []
-        for axis in range(x.dim() - 1, 1, -1):  # F.pad counts axes from the last one
-            missing = (32 - x.shape[axis] % 32) % 32  # five poolings
-            before.append(missing // 2)
-            padding += [missing // 2, missing - missing // 2]
-        sizes = x.shape
-        x = F.pad(x, padding)
-        outputs: list[torch.Tensor] = []
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the output of each VGG stage, 1/2 to 1/32 of the resolution, after ``x`` itself."""
+        features = [x]
+        x = pad_to_multiple(x, 32)  # five poolings
         for stage in self.encoder:
             x = stage(x)
-            outputs.append(x)
-        x = self.dropout(x)
+            features.append(x)
+        return features
+
+    def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Compute logits ``(B, out_channels, H, W[, D])`` from them."""
+        x = self.dropout(features[-1])
         for i, up in enumerate(self.decoder):
             if i == 0 and self.stride <= 16:
-                x = up(x, outputs[3])
+                x = up(x, features[4])
             elif i == 1 and self.stride <= 8:
-                x = up(x, outputs[2])
+                x = up(x, features[3])
             else:
                 x = up(x)
-        x = self.head(x)
-        for i, start in enumerate(before):
-            axis = x.dim() - 1 - i
-            x = x.narrow(axis, start, sizes[axis])
-        return x
+        return crop_like(self.head(x), features[0])

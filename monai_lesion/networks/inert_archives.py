@@ -1,10 +1,9 @@
-"""The three file formats of ``torch.save``, read without running anything of the file."""
+"""The two file formats of ``torch.save``, read without running anything of the file."""
 
 from __future__ import annotations
 
 import io
 import struct
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 import torch
 
 from monai_lesion.errors import CheckpointError
-from monai_lesion.networks.inert_pickles import DTYPES, Global, Storage, StoredTensor, read_pickle, stored_tensor
+from monai_lesion.networks.inert_pickles import DTYPES, Global, Storage, StoredTensor, read_pickle
 
 MAX_BYTES = 512 * 2**20  # U-net with its Adam state takes 207 MB
 _MAGIC = 0x1950A86A20F9469CFC6C  # opens the format of PyTorch 0.2 to 1.5
@@ -27,14 +26,13 @@ _DAMAGE = (
     TypeError,
     ValueError,
     struct.error,
-    tarfile.TarError,
     zipfile.BadZipFile,
 )
 Tensors = Callable[[StoredTensor], torch.Tensor]
 
 
 def read_archive(path: str | Path) -> tuple[Any, Tensors]:
-    """Read a file of ``torch.save``: zip (PyTorch 1.6 and later), magic number (0.2 to 1.5) or tar (older).
+    """Read a file of ``torch.save``: zip (PyTorch 1.6 and later) or magic number (0.2 to 1.5).
 
     Args:
         path: the file.
@@ -57,8 +55,6 @@ def read_archive(path: str | Path) -> tuple[Any, Tensors]:
     try:
         if data.startswith(b"PK\x03\x04"):
             root, storages = _read_zip(stream, file)
-        elif data[257:262] == b"ustar":
-            root, storages = _read_tar(stream, file)
         else:
             root, storages = _read_magic(stream, file)
     except CheckpointError:
@@ -146,39 +142,3 @@ def _read_numbers(stream: BinaryIO, width: int) -> bytearray:
     if len(data) != numel * width:
         raise EOFError(f"{numel} numbers of {width} bytes were announced, {len(data)} bytes are there")
     return bytearray(data)
-
-
-def _read_tar(stream: BinaryIO, file: Path) -> tuple[Any, dict[str, bytearray]]:
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
-        members: dict[str, BinaryIO] = {}
-        for name in ("storages", "tensors", "pickle"):
-            member = archive.getmember(name)
-            content = archive.extractfile(member)
-            if content is None or member.issparse():  # a sparse member can be larger than the file
-                raise ValueError(f"{name} must be a plain file")
-            members[name] = io.BytesIO(content.read())
-    storages: dict[str, Storage] = {}
-    numbers: dict[str, bytearray] = {}
-    for _ in range(read_pickle(members["storages"], file=file)):
-        key, _, kind = read_pickle(members["storages"], file=file)
-        width = _storage(kind, key, 0).dtype.itemsize
-        numbers[str(key)] = _read_numbers(members["storages"], width)
-        storages[str(key)] = _storage(kind, key, len(numbers[str(key)]) // width)
-    for key, root_key, start, length in read_pickle(members["storages"], file=file):
-        whole = storages[str(root_key)]
-        if not 0 <= start <= start + length <= whole.numel:
-            raise ValueError("a storage's part must lie within it")
-        storages[str(key)] = whole._replace(start=start, length=length)
-    tensors: dict[str, StoredTensor] = {}
-    for _ in range(read_pickle(members["tensors"], file=file)):
-        key, storage_key, _ = read_pickle(members["tensors"], file=file)
-        axes, _ = struct.unpack("<ii", members["tensors"].read(8))
-        sizes = struct.unpack(f"<{axes}q", members["tensors"].read(8 * axes))
-        strides = struct.unpack(f"<{axes}q", members["tensors"].read(8 * axes))
-        (offset,) = struct.unpack("<q", members["tensors"].read(8))
-        tensors[str(key)] = stored_tensor(storages[str(storage_key)], offset, sizes, strides)
-
-    def resolve(reference: Any) -> Any:
-        return reference[0] if isinstance(reference, tuple) else tensors[str(reference)]
-
-    return read_pickle(members["pickle"], file=file, resolve=resolve), numbers

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.networks.checkpoints import identify
+from monai_lesion.networks.identities import identify
 from monai_lesion.networks.inert_archives import read_archive
 from monai_lesion.networks.inert_pickles import Record, StoredTensor
 
@@ -43,7 +43,7 @@ def load_published(path: str | Path) -> nn.Module:
     ``C`` and the numbers of channels are inferred from the shapes.
 
     Args:
-        path: a file of ``torch.save`` (zip, magic-number or tar format) that holds the module, or a state dict with
+        path: a file of ``torch.save`` (zip or magic-number format) that holds the module, or a state dict with
             its names, alone or under ``"state_dict"``, ``"model"`` or ``"net"``; a ``"module."`` prefix
             (DataParallel) is removed.
 

@@ -106,22 +106,25 @@ class UNet(SegmentationNetwork):
             channels = out
         self.decoder = nn.ModuleList(decoder)
         self.head = Conv[Conv.CONV, spatial_dims](channels, out_channels, 1)
+        self.deep_channels = encoder_channels[-1]
 
     def _group_sizes(self, in_channels: int, first: bool) -> tuple[int | None, int | None]:
         """The group sizes of the two conv sets of a stage with ``in_channels``; None is a regular convolution."""
         return None, None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute logits ``(B, out_channels, H, W[, D])`` of ``x`` ``(B, in_channels, H, W[, D])``."""
-        if not (torch.jit.is_scripting() or torch.jit.is_tracing()):  # type: ignore
-            self.check(x)
-        skips: list[torch.Tensor] = []
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the output of each encoder stage, 1/1 to 1/16 of the resolution."""
+        features: list[torch.Tensor] = []
         for stage in self.encoder:
             x = stage(x)
-            skips.append(x)
-        x = self.dropout(x)
+            features.append(x)
+        return features
+
+    def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Compute logits ``(B, out_channels, H, W[, D])`` from them."""
+        x = self.dropout(features[-1])
         for i, up in enumerate(self.decoder):
-            x = up(x, skips[-2 - i])
+            x = up(x, features[-2 - i])
         return self.head(x)  # type: ignore[no-any-return]
 
 

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import responses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from monai_lesion.errors import InputError
 from monai_lesion.pacs.credentials import Credentials
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -101,11 +98,8 @@ class Archive:
         tags = {"uid": "0020000E", "modality": "00080060", "manufacturer": "00080070"}
         return [{name: _value(item, tag) for name, tag in tags.items()} for item in found]
 
-    def fetch(self, study: str, instance: Instance, file: Path) -> Dataset:
+    def fetch(self, study: str, instance: Instance, file: Path) -> None:
         """Write one object to a file, in the transfer syntax that the archive keeps it in.
-
-        Returns:
-            Its header; the pixels are in the file alone.
 
         Raises:
             ArchiveError: when the archive does not give it.
@@ -120,8 +114,6 @@ class Archive:
                 f"instance {instance.uid}",
             )
             dataset.save_as(file)
-            del dataset
-            return pydicom.dcmread(file, stop_before_pixels=True)
 
     def store(self, study: str, files: Iterable[Path]) -> None:
         """Store objects in one request.

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monai_lesion.dicom.sources import header_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
+from monai_lesion.images.reading import ImageFile
 from monai_lesion.pacs.dimse import IMAGE_SYNTAXES, Peer, application, checked_title, send_results
 from monai_lesion.pacs.objects import Segmenter, failure, make_objects, why_not
 from monai_lesion.pacs.queues import Queue
@@ -165,18 +167,19 @@ class Listener:
     def _segment(self, image: Path) -> None:
         import pydicom
 
-        header = pydicom.dcmread(image, stop_before_pixels=True)
-        reason = why_not(header)
-        if reason is not None:
-            logger.info("%s: %s, left out", image.stem, reason)
-        else:
-            with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.queue.folder) as folder:
-                for files in self._make(image, header, Path(folder)):
-                    for file in files:
-                        uid = str(pydicom.dcmread(file, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
-                        self.queue.offer(uid, file)
-                    self._go_on()
-            logger.info("instance %s: segmented", header.SOPInstanceUID)
+        with ImageFile(image) as source:
+            header = header_of(source)
+            reason = why_not(header)
+            if reason is not None:
+                logger.info("%s: %s, left out", image.stem, reason)
+            else:
+                with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.queue.folder) as folder:
+                    for files in self._make(source, Path(folder)):
+                        for file in files:
+                            uid = str(pydicom.dcmread(file, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+                            self.queue.offer(uid, file)
+                        self._go_on()
+                logger.info("instance %s: segmented", header.SOPInstanceUID)
         self.queue.finish(image)
 
     def _go_on(self) -> None:

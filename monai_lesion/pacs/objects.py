@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_lesion.dicom.identity import MANUFACTURER
-from monai_lesion.dicom.sources import value_of
+from monai_lesion.dicom.sources import header_of, value_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
-from monai_lesion.images.reading import frame_count
+from monai_lesion.images.reading import ImageFile, opened
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,8 +47,7 @@ def why_not(header: Dataset) -> str | None:
 
 def make_objects(
     segmenter: Segmenter,
-    file: Path,
-    header: Dataset,
+    source: str | Path | ImageFile,
     folder: Path,
     *,
     frame: int | None = None,
@@ -58,9 +57,8 @@ def make_objects(
     """Segment an image, frame by frame, and write SEG, SR and SC of each.
 
     Args:
-        segmenter: as :class:`monai_lesion.LesionSegmenter`: called with file and ``frame=``.
-        file: the image.
-        header: its attributes.
+        segmenter: as :class:`monai_lesion.LesionSegmenter`: called with the open file and ``frame=``.
+        source: the image.
         folder: where the objects go.
         frame: of a cine, from 0; None for every one.
         radiomics: folder of image, mask and table for PyRadiomics; None for none.
@@ -72,19 +70,21 @@ def make_objects(
     Raises:
         InputError: when the image cannot be segmented.
     """
-    if str(value_of(header, "BurnedInAnnotation") or "") == "YES":
-        text = "instance %s has burned-in annotation, and so has its Secondary Capture; it may name the patient"
-        logger.warning(text, header.SOPInstanceUID)
-    frames = frame_count(file)
-    wanted: list[int | None] = [None] if frames == 1 else [frame] if frame is not None else list(range(frames))
-    for number in wanted:
-        result = segmenter(file, frame=number)
-        name = "result" if number is None else f"result_{number}"
-        if radiomics is not None:
-            from monai_lesion.pacs.radiomics import export_radiomics
+    with opened(source) as file:
+        header = header_of(file)
+        if str(value_of(header, "BurnedInAnnotation") or "") == "YES":
+            text = "instance %s has burned-in annotation, and so has its Secondary Capture; it may name the patient"
+            logger.warning(text, header.SOPInstanceUID)
+        frames = file.frames
+        wanted: list[int | None] = [None] if frames == 1 else [frame] if frame is not None else list(range(frames))
+        for number in wanted:
+            result = segmenter(file, frame=number)
+            name = "result" if number is None else f"result_{number}"
+            if radiomics is not None:
+                from monai_lesion.pacs.radiomics import export_radiomics
 
-            export_radiomics(result, radiomics, name=_file_name(header, number))
-        yield result.save(folder, FORMATS, name=name, seg_type=seg_type)
+                export_radiomics(result, radiomics, name=_file_name(header, number))
+            yield result.save(folder, FORMATS, name=name, seg_type=seg_type)
 
 
 def _file_name(header: Dataset, frame: int | None) -> str:

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from monai_lesion.dicom.sources import header_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
+from monai_lesion.images.reading import ImageFile
+from monai_lesion.machine.progress_bars import bar
 from monai_lesion.pacs.archives import Archive, ArchiveClosedError, Instance
 from monai_lesion.pacs.objects import Segmenter, failure, is_own, make_objects, why_not
 
@@ -80,8 +83,6 @@ def segment_study(
     Source:
         DICOM PS3.18, 10.4 (retrieve), 10.5 (store), 10.6 (search).
     """
-    from tqdm import tqdm
-
     for name, uid in (("study", study), ("series", series)):
         if uid is not None and not _is_uid(uid):
             raise InputError(name, "must be a UID: digits and dots, 64 at most", got=uid)
@@ -97,7 +98,7 @@ def segment_study(
     known = {each.uid for each in kept}
     exports = None if radiomics is None else Path(radiomics)
     make = partial(make_objects, segmenter, frame=frame, radiomics=exports, seg_type=seg_type)
-    for instance in tqdm(sources, desc="segmenting", unit="image", disable=not progress):
+    for instance in bar(sources, title="segmenting", shown=progress):
         with tempfile.TemporaryDirectory(prefix="monai_lesion-") as folder:
             try:
                 _one(archive, study, instance, make, Path(folder), known, outcome)
@@ -119,14 +120,21 @@ def _one(
     known: set[str],
     outcome: Outcome,
 ) -> None:
+    file = _fetched(folder, instance)
+    archive.fetch(study, instance, file)
+    with ImageFile(file) as source:
+        if why_not(header_of(source)) is not None:
+            outcome.skipped += 1
+            return
+        _segment(archive, study, make(source, folder), known, outcome)
+    outcome.segmented += 1
+
+
+def _segment(archive: Archive, study: str, results: Iterator[list[Path]], known: set[str], outcome: Outcome) -> None:
+    """Store what the archive lacks of each frame's objects."""
     import pydicom
 
-    file = _fetched(folder, instance)
-    header = archive.fetch(study, instance, file)
-    if why_not(header) is not None:
-        outcome.skipped += 1
-        return
-    for files in make(file, header, folder):
+    for files in results:
         uids = [str(pydicom.dcmread(each, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for each in files]
         new = [each for each, uid in zip(files, uids, strict=True) if uid not in known]
         if new:
@@ -136,7 +144,6 @@ def _one(
         outcome.present += len(files) - len(new)
         for each in files:
             each.unlink()
-    outcome.segmented += 1
 
 
 def _fetched(folder: Path, instance: Instance) -> Path:

@@ -17,16 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
-from monai_lesion.phantoms.cases import GENERATOR, LesionShape, SimulatedCase, SimulatedView, simulate_case
-
-__all__ = [
-    "LesionShape",
-    "SimulatedCase",
-    "SimulatedView",
-    "default_phantoms",
-    "simulate_case",
-    "write_phantoms",
-]
+from monai_lesion.phantoms.cases import GENERATOR, simulate_case
 
 DEFAULT_CASES, DEFAULT_SEED = 48, 0
 SUFFIXES = {"png": ".png", "dicom": ".dcm"}
@@ -142,19 +133,19 @@ def _in_use(target: Path) -> InputError:
 def _write_cases(
     folder: Path, cases: int, seed: int, kinds: tuple[str, ...], workers: int | None, progress: bool
 ) -> Iterator[tuple[int, list[Entry]]]:
-    from tqdm import tqdm
+    from monai_lesion.machine.progress_bars import bar
 
     job = partial(_write_case, folder, seed, kinds)
     count = min(_cores() if workers is None else workers, cases)
-    bar = {"total": cases, "desc": "simulating", "unit": "case", "disable": not progress}
+    shown: dict[str, Any] = {"total": cases, "title": "simulating", "unit": "case", "shown": progress}
     if count <= 1:
-        for case in tqdm(range(cases), **bar):
+        for case in bar(range(cases), **shown):
             yield case, job(case)
         return
     with ProcessPoolExecutor(count) as pool:
         futures = {pool.submit(job, case): case for case in range(cases)}
         try:
-            for future in tqdm(as_completed(futures), **bar):
+            for future in bar(as_completed(futures), **shown):
                 yield futures[future], future.result()
         except BaseException:  # Ctrl-C or a full disk: do not wait for the cases that are not begun
             pool.shutdown(cancel_futures=True)

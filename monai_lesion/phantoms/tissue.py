@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from monai_lesion.phantoms.cases import Scanner
+from monai_lesion.phantoms.scanners import Scanner
 
 Floats = NDArray[np.float32]
 Random = np.random.Generator

@@ -111,6 +111,23 @@ class EndToEnd(nn.Module):
         return mask, probability
 
 
+class ScoredEndToEnd(nn.Module):
+    """As :class:`EndToEnd`, of a network that gives scores beside its logits; TorchScript wants a class for each."""
+
+    def __init__(self, network: nn.Module, spatial_size: Sequence[int], threshold: float) -> None:
+        super().__init__()
+        self.before = Before(spatial_size)
+        self.network = network
+        self.after = After(spatial_size, threshold)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mask, probability and scores of a uint8 picture ``(H, W, 3)``."""
+        pixels, size = self.before(image)
+        logits, scores = self.network(pixels)
+        mask, probability = self.after(logits, size)
+        return mask, probability, scores
+
+
 class BlueFirst(nn.Module):
     """A network that wants BGR, given RGB."""
 
@@ -119,5 +136,10 @@ class BlueFirst(nn.Module):
         self.network = network
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """The logits of an RGB picture."""
+        """What the network gives for an RGB picture."""
         return self.network(image.flip(1))  # type: ignore[no-any-return]
+
+
+def takes_rgb(network: nn.Module, channel_order: str) -> nn.Module:
+    """The network, or where it wants BGR one that turns RGB for it."""
+    return BlueFirst(network) if channel_order == "bgr" else network

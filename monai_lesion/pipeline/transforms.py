@@ -37,7 +37,8 @@ from monai.transforms import (
 )
 
 from monai_lesion.errors import InputError
-from monai_lesion.images.readers import MaskReader, UltrasoundReader
+from monai_lesion.images.readers import LoadLabeld, UltrasoundReader
+from monai_lesion.measures.masks import check_fits
 
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)  # see _loading
 
@@ -89,10 +90,7 @@ class SameSized(Transform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> Mapping[Hashable, torch.Tensor]:
         """Compare ``image`` and ``label``."""
         size, found = (tuple(data[key].shape[1:]) for key in ("image", "label"))
-        if found != size:
-            file = getattr(data["label"], "meta", {}).get("filename_or_obj", "label")
-            rule = f"a label must have its image's {size[0]} x {size[1]} rows and columns"
-            raise InputError(file, rule, got=f"{found[0]} x {found[1]}")
+        check_fits(getattr(data["label"], "meta", {}).get("filename_or_obj", "label"), found, size)
         return data
 
 
@@ -140,7 +138,7 @@ def _loading(keys: Sequence[str]) -> list[Any]:
     with warnings.catch_warnings():  # LoadImaged also makes MONAI's own readers, which miss a codec nobody needs here
         warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
         for key in keys:
-            steps.append(LoadImaged(key, reader=MaskReader if key == "label" else UltrasoundReader))
+            steps.append(LoadLabeld(key) if key == "label" else LoadImaged(key, reader=UltrasoundReader))
             steps.append(EnsureChannelFirstd(key, channel_dim="no_channel" if key == "label" else None))
     return [*steps, Uprightd(keys), *([SameSized()] if "label" in keys and "image" in keys else [])]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.report.results import Result, StudyResults, unique
+from monai_lesion.report.studies import StudyRecords, TrialRecord, unique
 
 
-def budget(study: StudyResults) -> list[str]:
+def budget(study: StudyRecords) -> list[str]:
     """Sentences that every table needs beside it; what no record holds is said to be not recorded.
 
     Args:
@@ -41,7 +41,7 @@ def budget(study: StudyResults) -> list[str]:
     return told
 
 
-def missing(study: StudyResults) -> list[str]:
+def missing(study: StudyRecords) -> list[str]:
     """What of a study has not been tested yet, in sentences."""
     networks = study.compared()
     absent = [entry for entry in study.entries if entry not in networks]
@@ -50,7 +50,7 @@ def missing(study: StudyResults) -> list[str]:
     return told + ([f"Fewer seeds than planned: {', '.join(short)}."] if short else [])
 
 
-def _beginning(trials: Sequence[Result]) -> str:
+def _beginning(trials: Sequence[TrialRecord]) -> str:
     """Whether networks began from nothing or from the weights of an earlier training."""
     records = [trial.record for trial in trials]
     further = [r["entry"] for r in records if r.get("pretrained") or r.get("overrides", {}).get("pretrained")]
@@ -59,21 +59,21 @@ def _beginning(trials: Sequence[Result]) -> str:
     return f"Trained further from the weights of an earlier training: {', '.join(unique(further))}."
 
 
-def _data(trial: Result) -> str:
+def _data(trial: TrialRecord) -> str:
     data = trial.record.get("manifest", {})
     name = data.get("name") or Path(str(data.get("path", ""))).name or "not recorded"
-    digest = str(data.get("sha256") or "")[:8]
+    digest = str(data.get("file_sha256") or "")[:8]
     return f"{name}, manifest {digest}" if digest else name
 
 
-def _epochs(trials: Iterable[Result]) -> str:
+def _epochs(trials: Iterable[TrialRecord]) -> str:
     done = sorted({int(trial.record["epochs"]) for trial in trials if trial.record.get("epochs")})
     limits = unique(str(trial.record["max_epochs"]) for trial in trials if trial.record.get("max_epochs"))
     span = "not recorded" if not done else str(done[0]) if len(done) == 1 else f"{done[0]} to {done[-1]}"
     return f"{span} of at most {' or '.join(limits)} (the paper: 50 to 200)" if limits else span
 
 
-def _seeds(study: StudyResults) -> str:
+def _seeds(study: StudyRecords) -> str:
     counts = {entry: len(trials) for entry, trials in study.compared().items()}
     if len(set(counts.values())) == 1:
         count = next(iter(counts.values()))
@@ -83,18 +83,18 @@ def _seeds(study: StudyResults) -> str:
     return f"Seeds: {', '.join(others)}, {usual} of each other"
 
 
-def _machines(trials: Iterable[Result]) -> str:
+def _machines(trials: Iterable[TrialRecord]) -> str:
     return " or ".join(unique(map(_machine, trials)))
 
 
-def _machine(trial: Result) -> str:
+def _machine(trial: TrialRecord) -> str:
     record = trial.record
     name, threads = record.get("device_name") or record.get("device") or "not recorded", record.get("threads")
     on_cpu = str(record.get("device", "")).startswith("cpu")
     return f"{name}, {threads} thread{'s' if threads != 1 else ''}" if threads and on_cpu else str(name)
 
 
-def _precision(trials: Iterable[Result]) -> str:
+def _precision(trials: Iterable[TrialRecord]) -> str:
     return " or ".join(unique(precision(trial.record) or "not recorded" for trial in trials))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from monai_lesion.machine.timing import median_milliseconds
-from monai_lesion.report.results import Result
+from monai_lesion.report.studies import TrialRecord
 
 REPEATS = 5
 
@@ -21,7 +21,7 @@ class Costs(NamedTuple):
     milliseconds: float | None = None
 
 
-def network_costs(networks: Mapping[str, Sequence[Result]], *, cpu_time: bool = False) -> dict[str, Costs]:
+def network_costs(networks: Mapping[str, Sequence[TrialRecord]], *, cpu_time: bool = False) -> dict[str, Costs]:
     """The costs of each network whose definition is recorded.
 
     Args:
@@ -31,6 +31,7 @@ def network_costs(networks: Mapping[str, Sequence[Result]], *, cpu_time: bool = 
     import torch
 
     from monai_lesion.networks.complexity import count_flops, count_parameters
+    from monai_lesion.networks.definitions import build_network
 
     found: dict[str, tuple[int, int]] = {}
     built: dict[str, tuple[Any, tuple[int, ...]]] = {}
@@ -43,19 +44,13 @@ def network_costs(networks: Mapping[str, Sequence[Result]], *, cpu_time: bool = 
         shape = (1, int(definition.get("in_channels", 3)), *size)
         if key not in found:
             with torch.device("meta"):
-                network = _build(definition)
+                network = build_network(definition, any_class=True)
             found[key] = count_parameters(network), count_flops(network, shape)
             if cpu_time:
-                built[key] = _build(definition).eval(), shape
+                built[key] = build_network(definition, any_class=True).eval(), shape
         keys[name] = key
     times = _times(built)
     return {name: Costs(*found[key], times.get(key)) for name, key in keys.items()}
-
-
-def _build(definition: Mapping[str, Any]) -> Any:
-    from monai.bundle import ConfigParser
-
-    return ConfigParser({"network_def": dict(definition)}).get_parsed_content("network_def")
 
 
 def _times(networks: Mapping[str, tuple[Any, tuple[int, ...]]]) -> dict[str, float]:

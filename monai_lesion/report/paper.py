@@ -37,8 +37,7 @@ def paper_results(table: str, entry: str, network_def: Mapping[str, Any] | None)
     if table == "ladder":
         return (f"{LADDER[entry]:.3f}", "") if entry in LADDER else ("", "")
     for variant in NETWORKS.values():
-        target = f"monai_lesion.networks.{getattr(variant.network, '__name__', '')}"
-        if network_def == {"_target_": target, **variant.options}:
+        if network_def == variant.network_def:
             return _text(variant.dice, 3), _text(variant.hd95, 2)
     return "", ""
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.report.comparisons import spread, stack
 from monai_lesion.report.costs import Costs
-from monai_lesion.report.labels import label_points
-from monai_lesion.report.results import StudyResults, stack
-from monai_lesion.report.statistics import spread
+from monai_lesion.report.point_labels import label_points
+from monai_lesion.report.studies import StudyRecords
 
 BLUE, GREY, ORANGE = "#1f5a96", "#8a8f98", "#c8641e"
 
@@ -36,7 +36,32 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> Path | None:
+def draw_plots(study: StudyRecords, costs: Mapping[str, Costs], folder: Path) -> list[tuple[str, Path]]:
+    """The plots of a study as SVG files, each with its caption.
+
+    Args:
+        study: with at least one tested network.
+        costs: of its networks.
+        folder: of the files.
+
+    Raises:
+        InputError: when Matplotlib is not installed.
+    """
+    drawn = {
+        "Dice against cost. Orange: no other network is as cheap and better. Bars: 95 % interval over cases.": (
+            plot_costs(study, costs, folder / f"{study.name}_costs.svg")
+        ),
+        "Every test image, seeds averaged: box from the lower to the upper quartile, orange the median.": (
+            plot_boxes(study, folder / f"{study.name}_boxes.svg")
+        ),
+        "Loss by epoch. Grey: training; blue: validation; strong lines: the networks that were tested.": (
+            plot_curves(study, folder / f"{study.name}_curves.svg")
+        ),
+    }
+    return [(caption, path) for caption, path in drawn.items() if path is not None]
+
+
+def plot_costs(study: StudyRecords, costs: Mapping[str, Costs], path: Path) -> Path | None:
     """Dice against parameters, arithmetic and milliseconds, the Pareto front marked; None for fewer than two."""
     networks = {name: trials for name, trials in study.compared().items() if name in costs}
     if len(networks) < 2 or study.table == "ladder":
@@ -80,7 +105,7 @@ def plot_costs(study: StudyResults, costs: Mapping[str, Costs], path: Path) -> P
     return _save(draw, path, (4.2 * len(axes), 3.9))
 
 
-def plot_boxes(study: StudyResults, path: Path) -> Path:
+def plot_boxes(study: StudyRecords, path: Path) -> Path:
     """Dice and 95 % Hausdorff distance of every image, seeds averaged."""
     import numpy as np
 
@@ -92,9 +117,7 @@ def plot_boxes(study: StudyResults, path: Path) -> Path:
             columns = []
             for trials in networks.values():
                 values = stack(trials, measure)
-                found = np.isfinite(values)
-                sums, counts = np.where(found, values, 0.0).sum(axis=0), found.sum(axis=0)
-                columns.append(sums[counts > 0] / counts[counts > 0])
+                columns.append(np.nanmean(values[:, ~np.isnan(values).all(axis=0)], axis=0))
             boxes = axis.boxplot(columns, vert=False, widths=0.6, patch_artist=True, flierprops={"ms": 2.5})
             for box in boxes["boxes"]:
                 box.set(facecolor="#dbe7f3", edgecolor=BLUE)
@@ -108,7 +131,7 @@ def plot_boxes(study: StudyResults, path: Path) -> Path:
     return _save(draw, path, (11, 1.3 + 0.36 * len(networks)))
 
 
-def plot_curves(study: StudyResults, path: Path) -> Path | None:
+def plot_curves(study: StudyRecords, path: Path) -> Path | None:
     """Training and validation loss of every training, a panel for each network; None without logs."""
     logged = [trial for trial in study.trials if trial.log]
     entries = [entry for entry in study.entries if any(trial.entry == entry for trial in logged)]

@@ -1,20 +1,23 @@
-"""The fastest runtime on this machine, found by measuring and remembered."""
+"""The fastest runtime on this machine, found by measuring."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import is_installed
 from monai_lesion.machine.processors import processor
 from monai_lesion.machine.timing import median_milliseconds
+from monai_lesion.measures.metrics import dice
+from monai_lesion.pipeline.steps import Steps
+from monai_lesion.runtimes.executions import Execution
 from monai_lesion.runtimes.interfaces import Floats, Runtime
 
 if TYPE_CHECKING:
@@ -35,52 +38,36 @@ CANDIDATES = (
 )
 
 
-def choose(
-    network: nn.Module,
-    *,
-    precision: str | None = None,
-    spatial_size: Sequence[int] = (256, 256),
-    device: str = "cpu",
-    calibration: CalibrationImages | None = None,
-    threshold: float = 0.5,
-) -> Runtime:
+def choose(network: nn.Module, steps: Steps, execution: Execution, open_one: Callable[[Execution], Runtime]) -> Runtime:
     """The fastest installed runtime whose masks are those of the network as trained.
 
     Each candidate segments the same simulated pictures (and some of the calibration's); one whose masks differ in Dice
-    by more than 0.002 is out. The others are timed in turns on one picture. The choice is kept with machine, versions
-    and weights; a network that is not of this package is measured every time. On another device than the CPU it is
-    PyTorch.
+    by more than 0.002 is out. The others are timed in turns on one picture. Nothing is remembered: it takes some
+    seconds in every process, and minutes with int8. On another device than the CPU it is PyTorch.
 
     Args:
         network: as trained.
-        precision: admit this one only; None admits all, int8 with calibration pictures only.
-        spatial_size: rows and columns of the network's input.
-        device: where the network runs.
-        calibration: pictures for int8.
-        threshold: probability from which a pixel is lesion.
+        steps: around it: its input size and threshold.
+        execution: its precision admits this one only, None admits all, int8 with calibration pictures only.
+        open_one: opens the network in one runtime and precision.
 
     Raises:
         InputError: when no runtime has the precision.
     """
-    from monai_lesion.runtimes.factories import open_runtime
 
     def opened(name: str, kind: str) -> Runtime:
-        return open_runtime(
-            network, name, precision=kind, spatial_size=spatial_size, device=device, calibration=calibration
-        )
+        return open_one(replace(execution, runtime=name, precision=kind))
 
-    if device.split(":")[0] != "cpu":
-        return opened("torch", precision or "fp32")
-    admitted = _admitted(precision, calibration is not None)
-    known = _facts(network, admitted, spatial_size, threshold, calibration)
-    if known is not None:
-        from monai_lesion.runtimes.caches import read_kept
-
-        kept = read_kept(known)
-        if isinstance(kept, dict) and [kept.get("runtime"), kept.get("precision")] in [list(each) for each in admitted]:
-            return opened(kept["runtime"], kept["precision"])
-    runtimes, refused = _agreeing(network, admitted, opened, _pictures(spatial_size, calibration), threshold)
-    medians = _measure(runtimes, spatial_size)
+    if not execution.on_cpu:
+        return opened("torch", execution.precision or "fp32")
+    admitted = _admitted(execution.precision, execution.calibration is not None)
+    calibration = None
+    if execution.calibration is not None:  # read once for all candidates
+        calibration = execution.calibration_images(steps.input_size)
+        execution = replace(execution, calibration=calibration)
+    pictures = _pictures(steps, calibration)
+    runtimes, refused = _agreeing(network, admitted, opened, pictures, steps.threshold)
+    medians = _measure(runtimes, steps.input_size)
     for reason in refused:
         logger.info("runtime auto leaves out %s", reason)
     if not runtimes:
@@ -90,11 +77,6 @@ def choose(
         f"{name} {milliseconds:.0f} ms" for name, milliseconds in sorted(medians.items(), key=lambda x: x[1])
     )
     logger.info("runtime auto: %s (%s)", best, told)
-    if known is not None:
-        from monai_lesion.runtimes.caches import keep
-
-        chosen = runtimes[best]
-        keep(known, {"runtime": chosen.name, "precision": chosen.precision, "milliseconds": medians, "out": refused})
     return runtimes[best]
 
 
@@ -113,48 +95,30 @@ def _admitted(precision: str | None, calibrated: bool) -> list[tuple[str, str]]:
     return admitted
 
 
-def _facts(
-    network: nn.Module,
-    admitted: Sequence[tuple[str, str]],
-    spatial_size: Sequence[int],
-    threshold: float,
-    calibration: CalibrationImages | None,
-) -> dict[str, Any] | None:
-    from monai_lesion.networks.identity import facts, is_ours
-
-    if not is_ours(network):
-        return None
-    more = {"kind": "choice", "candidates": admitted, "spatial_size": list(spatial_size), "threshold": threshold}
-    return facts(network, **more, calibration=calibration.digest if calibration is not None else None)
-
-
-def _pictures(spatial_size: Sequence[int], calibration: CalibrationImages | None) -> list[Floats]:
+def _pictures(steps: Steps, calibration: CalibrationImages | None) -> list[Floats]:
     from monai_lesion.phantoms.cases import simulate_case
-    from monai_lesion.pipeline.client import before
 
-    pictures = [before(view.pixels, spatial_size) for case in range(2) for view in simulate_case(0, case).views]
+    pictures = [steps.before(view.pixels) for case in range(2) for view in simulate_case(0, case).views]
     return [*pictures, *(calibration.validation[:8] if calibration is not None else ())]
 
 
 def _agreeing(
     network: nn.Module,
     admitted: Sequence[tuple[str, str]],
-    opened: Any,
+    opened: Callable[[str, str], Runtime],
     pictures: Sequence[Floats],
     threshold: float,
 ) -> tuple[dict[str, Runtime], list[str]]:
     """The runtimes whose masks are right, by label, and why the others are out."""
-    import torch
+    from monai_lesion.runtimes.torch_runtimes import PlainRuntime
 
-    level = np.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
-    with torch.inference_mode():
-        network.eval()
-        expected = [network(torch.from_numpy(each)).float().numpy() >= level for each in pictures]
+    level, plain = np.log(threshold / (1 - threshold)), PlainRuntime(network)
+    expected = [plain(each)[0, 0] >= level for each in pictures]
     runtimes, refused = {}, []
     for name, kind in admitted:
         try:
             runtime = opened(name, kind)
-            worst = min(agreement(runtime(each) >= level, mask) for each, mask in zip(pictures, expected, strict=True))
+            worst = min(dice(runtime(each)[0, 0] >= level, mask) for each, mask in zip(pictures, expected, strict=True))
         except InputError as error:
             refused.append(f"{name} {kind}: {error}")
             continue
@@ -165,14 +129,8 @@ def _agreeing(
     return runtimes, refused
 
 
-def agreement(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Dice of two masks; 1 when both are empty."""
-    total = int(one.sum()) + int(other.sum())
-    return 1.0 if total == 0 else 2 * int((one & other).sum()) / total
-
-
-def _measure(runtimes: dict[str, Runtime], spatial_size: Sequence[int]) -> dict[str, float]:
+def _measure(runtimes: dict[str, Runtime], input_size: Sequence[int]) -> dict[str, float]:
     """Median milliseconds for one picture."""
-    picture = np.random.default_rng(0).random((1, 3, *spatial_size), dtype=np.float32)
+    picture = np.random.default_rng(0).random((1, 3, *input_size), dtype=np.float32)
     medians = median_milliseconds({name: partial(runtime, picture) for name, runtime in runtimes.items()}, turns=TURNS)
     return {name: round(value, 3) for name, value in medians.items()}

@@ -15,15 +15,16 @@ from torch import nn
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import load_package
 from monai_lesion.networks.blocks import Up
-from monai_lesion.pipeline.graphs import After, Before, EndToEnd
+from monai_lesion.pipeline.graphs import After, Before
 from monai_lesion.runtimes.reparameterize import reparameterize
 
 OPSET = 17
+SMALL = 64  # numbers of a weight that is not worth a conversion, such as a bias
 NAMESPACE = "monai_lesion"  # of what we write into the metadata of OpenVINO models
 
 
 def to_onnx(network: nn.Module, spatial_size: Sequence[int]) -> Any:
-    """The merged network as ONNX: ``image`` ``(1, 3, rows, columns)`` to ``logits``.
+    """The merged network as ONNX: ``image`` ``(1, 3, rows, columns)`` to ``logits``, and ``scores`` where it has some.
 
     One image of one size, because then the graph holds no arithmetic on shapes, which runtimes optimise badly.
 
@@ -43,7 +44,9 @@ def to_onnx(network: nn.Module, spatial_size: Sequence[int]) -> Any:
         for name, child in list(parent.named_children()):
             if isinstance(child, Up):
                 setattr(parent, name, _FixedUp(child))
-    return _export(merged, (image,), ["image"], ["logits"], {})
+    with torch.inference_mode():
+        scored = not isinstance(merged(image), torch.Tensor)
+    return _export(merged, (image,), ["image"], ["logits", "scores"] if scored else ["logits"], {})
 
 
 class _FixedUp(nn.Module):
@@ -70,7 +73,8 @@ def end_to_end(core: Any, spatial_size: Sequence[int], threshold: float) -> Any:
         threshold: probability from which a pixel is lesion.
 
     Returns:
-        An ``onnx.ModelProto``: ``image`` uint8 ``(H, W, 3)`` to ``mask`` uint8 ``(H, W)`` and ``probability``.
+        An ``onnx.ModelProto``: ``image`` uint8 ``(H, W, 3)`` to ``mask`` uint8 ``(H, W)``, ``probability``, and the
+        ``scores`` of a network that has some.
     """
     compose = load_package("onnx.compose")
     axes = {0: "rows", 1: "columns"}
@@ -83,14 +87,19 @@ def end_to_end(core: Any, spatial_size: Sequence[int], threshold: float) -> Any:
         ["mask", "probability"],
         {"mask": axes, "probability": axes},
     )
+    scores = ["network/scores"] if any(output.name == "scores" for output in core.graph.output) else []
     joined = compose.add_prefix(core, "network/")
     for model, prefix in ((before, "before/"), (after, "after/")):
         model.CopyFrom(compose.add_prefix(model, prefix))
         model.ir_version = joined.ir_version
     maps = [("before/pixels", "network/image")], [("network/logits", "after/logits"), ("before/size", "after/size")]
-    joined = compose.merge_models(before, joined, io_map=maps[0], outputs=["network/logits", "before/size"])
-    joined = compose.merge_models(joined, after, io_map=maps[1])
-    names = {"before/image": "image", "after/mask": "mask", "after/probability": "probability"}
+    joined = compose.merge_models(before, joined, io_map=maps[0], outputs=["network/logits", "before/size", *scores])
+    found = ["after/mask", "after/probability", *scores]
+    joined = compose.merge_models(joined, after, io_map=maps[1], outputs=found)
+    outputs = sorted(joined.graph.output, key=lambda output: found.index(output.name))
+    del joined.graph.output[:]
+    joined.graph.output.extend(outputs)
+    names = {"before/image": "image", **{name: name.split("/")[1] for name in found}}
     return _renamed(joined, names)
 
 
@@ -129,7 +138,7 @@ def _export(
     return model
 
 
-def to_torchscript(network: nn.Module, *, around: Callable[[nn.Module], EndToEnd] | None = None) -> Any:
+def to_torchscript(network: nn.Module, *, around: Callable[[nn.Module], nn.Module] | None = None) -> Any:
     """The merged network as TorchScript; it takes any batch and size.
 
     Args:
@@ -146,6 +155,33 @@ def to_torchscript(network: nn.Module, *, around: Callable[[nn.Module], EndToEnd
             return torch.jit.script(merged if around is None else around(merged).eval())
     except RuntimeError as error:
         raise InputError("network", "must be convertible to TorchScript", got=str(error).splitlines()[0]) from error
+
+
+def store_half(model: Any) -> Any:
+    """A copy of an ONNX model whose larger weights are stored in half precision, and computed with in float32.
+
+    Half the bytes to ship; ONNX Runtime and OpenVINO turn them back once, when the model is opened.
+
+    Args:
+        model: an ``onnx.ModelProto`` of :func:`to_onnx`.
+    """
+    onnx = load_package("onnx")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    casts = []
+    for stored in copy.graph.initializer:
+        values = onnx.numpy_helper.to_array(stored)
+        if values.dtype != "float32" or values.size < SMALL:
+            continue
+        name = stored.name
+        half = onnx.numpy_helper.from_array(values.astype("float16"), f"{name}/half")
+        stored.CopyFrom(half)
+        casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *copy.graph.node]
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    onnx.checker.check_model(copy)
+    return copy
 
 
 def write_torchscript(module: Any, file: Path, metadata: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +14,39 @@ PRECISIONS = ("fp32", "bf16", "int8")
 Floats = NDArray[np.float32]
 
 
+class Outputs(NamedTuple):
+    """What a network computes of some pictures.
+
+    Args:
+        logits: float32 ``(N, 1, H, W)``.
+        scores: float32 ``(N, S)``, of a network with :class:`monai_lesion.networks.TrustHeads`; None of any other.
+    """
+
+    logits: Floats
+    scores: Floats | None = None
+
+
 class Runtime(ABC):
     """What executes a trained network: pictures in, logits out.
 
     Args:
         name: such as ``"onnx"``.
         precision: what is used, after any fallback: ``"fp32"``, ``"bf16"`` or ``"int8"``.
-        spatial_size: rows and columns that it is built for; None takes any.
+        input_size: rows and columns that it is built for; None takes any.
 
     Shape:
         - input: float32 ``(N, 3, H, W)``, RGB in 0-1
         - output: logits, float32 ``(N, 1, H, W)``
     """
 
-    def __init__(self, name: str, precision: str, spatial_size: tuple[int, int] | None = None) -> None:
+    def __init__(self, name: str, precision: str, input_size: tuple[int, int] | None = None) -> None:
         self.name = name
         self.precision = precision
-        self.spatial_size = spatial_size
+        self.input_size = input_size
 
     @property
     def label(self) -> str:
-        """Name and precision, for tables and DICOM objects."""
+        """Name and precision, for tables and results."""
         return f"{self.name} {self.precision}"
 
     def __call__(self, images: Floats) -> Floats:
@@ -42,7 +55,15 @@ class Runtime(ABC):
         Raises:
             InputError: for another type or shape.
         """
-        size = self.spatial_size
+        return self.outputs(images).logits
+
+    def outputs(self, images: Floats) -> Outputs:
+        """Compute the logits of ``images``, and the scores where the network has some.
+
+        Raises:
+            InputError: for another type or shape.
+        """
+        size = self.input_size
         wanted = "(N, 3, H, W)" if size is None else f"(N, 3, {size[0]}, {size[1]})"
         got = f"{getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}".strip()
         if not isinstance(images, np.ndarray) or images.dtype != np.float32 or images.ndim != 4:
@@ -52,5 +73,13 @@ class Runtime(ABC):
         return self.run(np.ascontiguousarray(images))
 
     @abstractmethod
-    def run(self, images: Floats) -> Floats:
-        """Compute the logits of a checked, contiguous array."""
+    def run(self, images: Floats) -> Outputs:
+        """Compute the outputs of a checked, contiguous array."""
+
+
+def joined(each: list[Outputs], images: Floats) -> Outputs:
+    """The outputs of several pictures that were run one by one."""
+    if not each:
+        return Outputs(np.empty((0, 1, *images.shape[2:]), np.float32))
+    scores = [outputs.scores for outputs in each if outputs.scores is not None]
+    return Outputs(np.concatenate([outputs.logits for outputs in each]), np.concatenate(scores) if scores else None)

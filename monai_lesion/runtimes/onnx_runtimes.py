@@ -5,33 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import load_package
-from monai_lesion.runtimes.interfaces import Floats, Runtime
-
-QUIET = 3  # errors only
+from monai_lesion.runtimes.interfaces import Floats, Outputs, Runtime, joined
+from monai_lesion.runtimes.sessions import open_onnx
 
 
 def open_session(model: str | Path | bytes, *, threads: int | None = None) -> Any:
-    """An ``InferenceSession`` on the CPU.
-
-    Args:
-        model: a file, or its bytes.
-        threads: how many; None takes one a core.
+    """As :func:`~monai_lesion.runtimes.sessions.open_onnx`, with one kind of error.
 
     Raises:
         InputError: when ONNX Runtime is not installed or refuses the model.
     """
-    onnxruntime = load_package("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    source = model if isinstance(model, bytes) else str(model)
+    load_package("onnxruntime")
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return open_onnx(model, threads=threads)
     except Exception as error:  # ONNX Runtime raises many kinds; each means the same to the user
         where = "model" if isinstance(model, bytes) else model
         reason = str(error).splitlines()[0]
@@ -68,7 +56,6 @@ class OnnxRuntime(Runtime):
         super().__init__("onnx", precision, (wanted.shape[2], wanted.shape[3]))
         self.input = wanted.name
 
-    def run(self, images: Floats) -> Floats:
-        """Compute the logits, image by image."""
-        logits = [self.session.run(None, {self.input: image[None]})[0] for image in images]
-        return np.concatenate(logits) if logits else np.empty((0, 1, *images.shape[2:]), np.float32)
+    def run(self, images: Floats) -> Outputs:
+        """Compute the outputs, image by image."""
+        return joined([Outputs(*self.session.run(None, {self.input: image[None]})) for image in images], images)

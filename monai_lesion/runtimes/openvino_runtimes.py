@@ -11,32 +11,21 @@ import numpy as np
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import load_package
 from monai_lesion.machine.processors import supported
-from monai_lesion.runtimes.interfaces import PRECISIONS, Floats, Runtime
-
-# What is not int8 in an int8 model runs in whatever OpenVINO finds fastest.
-HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}, "int8": {}}
+from monai_lesion.runtimes.interfaces import PRECISIONS, Floats, Outputs, Runtime, joined
+from monai_lesion.runtimes.sessions import open_openvino
 
 
-def compile_model(model: str | Path | bytes, *, precision: str, threads: int | None = None) -> Any:
-    """A ``CompiledModel`` on the CPU, for short waits rather than for many images at once.
-
-    Args:
-        model: a file (``.xml`` or ``.onnx``), or the bytes of an ONNX model.
-        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``. Left to itself OpenVINO takes bf16 wherever it can.
-        threads: how many; None takes one a core.
+def compile_model(model: Any, *, precision: str, threads: int | None = None) -> Any:
+    """As :func:`~monai_lesion.runtimes.sessions.open_openvino`, with one kind of error.
 
     Raises:
         InputError: when OpenVINO is not installed or refuses the model.
     """
-    openvino = load_package("openvino")
-    core = openvino.Core()
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **HINTS[precision]}
-    if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
+    load_package("openvino")
     try:
-        return core.compile_model(core.read_model(model if isinstance(model, bytes) else str(model)), "CPU", options)
+        return open_openvino(model, precision=precision, threads=threads)
     except Exception as error:  # OpenVINO raises RuntimeError for whatever it is
-        where = "model" if isinstance(model, bytes) else model
+        where = model if isinstance(model, (str, Path)) else "model"
         reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
         raise InputError(where, "must be a model that OpenVINO can run", got=reason) from error
 
@@ -62,11 +51,13 @@ class OpenVinoRuntime(Runtime):
         _, _, rows, columns = self.request.model_inputs[0].shape
         super().__init__("openvino", used, (rows, columns))
 
-    def run(self, images: Floats) -> Floats:
-        """Compute the logits, image by image."""
-        logits = np.empty((len(images), 1, *images.shape[2:]), np.float32)
+    def run(self, images: Floats) -> Outputs:
+        """Compute the outputs, image by image."""
+        each = []
         with self.lock:
-            for image, result in zip(images, logits, strict=True):
+            for image in images:
                 self.request.infer([image[None]])
-                result[...] = self.request.get_output_tensor(0).data[0]
-        return logits
+                count = len(self.request.model_outputs)
+                # Copies: the request computes the next image in the same memory.
+                each.append(Outputs(*(np.array(self.request.get_output_tensor(i).data) for i in range(count))))
+        return joined(each, images)

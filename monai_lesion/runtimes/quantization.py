@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
 from monai_lesion.machine.packages import load_package
-from monai_lesion.runtimes.choices import agreement
+from monai_lesion.measures.metrics import dice
 from monai_lesion.runtimes.interfaces import Runtime
 from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime
 from monai_lesion.runtimes.openvino_runtimes import OpenVinoRuntime
 
 MINIMUM = 16  # images of each split
 STATISTICS, VALIDATION, RANKING = 128, 96, 16  # at most so many images, evenly spaced; more hardly change the ranges
-METHOD = "bias of each layer measured"  # kept models were made by it: another name, and they are made again
 MAX_DROP = 0.001  # of the mean Dice on the validation images; half of what an export may lose
 
 
@@ -32,13 +31,11 @@ class CalibrationImages:
         statistics: float32 ``(1, 3, H, W)`` each, for the ranges of activations.
         validation: the same, for the accuracy; none of them should be among the others.
         labels: ``(H, W)`` bool, of the validation pictures.
-        digest: tells one set from another.
     """
 
     statistics: Sequence[NDArray[np.float32]]
     validation: Sequence[NDArray[np.float32]]
     labels: Sequence[NDArray[np.bool_]]
-    digest: str = ""
 
 
 def calibration_images(
@@ -63,7 +60,6 @@ def calibration_images(
         ManifestError: when the manifest breaks a rule.
     """
     from monai_lesion.datasets.manifests import load_manifest
-    from monai_lesion.files import hash_file
     from monai_lesion.pipeline.transforms import preprocessing
 
     loaded = load_manifest(manifest, dataset_dir, splits=("training", "validation"))
@@ -81,8 +77,7 @@ def calibration_images(
         return [item["image"].as_tensor().numpy()[None] for item in items[split]]
 
     labels = [item["label"].as_tensor().numpy()[0] > 0 for item in items["validation"]]
-    digest = hash_file(Path(manifest)) + ("" if most == STATISTICS else f", {most} images")
-    return CalibrationImages(pictures("training"), pictures("validation"), labels, digest)
+    return CalibrationImages(pictures("training"), pictures("validation"), labels)
 
 
 def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", max_drop: float = MAX_DROP) -> Any:
@@ -113,7 +108,7 @@ def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", ma
     def validate(candidate: Any, items: Iterable[Any]) -> tuple[float, list[float]]:
         kind: Callable[..., Runtime] = OpenVinoRuntime if runtime == "openvino" else OnnxRuntime
         judge = kind(candidate.SerializeToString(), precision="int8")
-        scores = [agreement(judge(item[0])[0, 0] >= 0, item[1]) for item in items]
+        scores = [dice(judge(item[0])[0, 0] >= 0, item[1]) for item in items]
         return float(np.mean(scores)), scores
 
     try:
@@ -124,7 +119,7 @@ def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", ma
             validation_fn=validate,
             max_drop=max_drop,
             subset_size=len(images.statistics),
-            fast_bias_correction=False,  # METHOD: slower, and the masks agree better with those of float32
+            fast_bias_correction=False,  # measures the bias of each layer: slower, and the masks agree better
             advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
                 ranking_subset_size=min(RANKING, len(pairs))
             ),

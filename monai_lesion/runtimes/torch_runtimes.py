@@ -11,10 +11,48 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.machine.processors import supported
-from monai_lesion.runtimes.interfaces import Floats, Runtime
+from monai_lesion.runtimes.interfaces import Floats, Outputs, Runtime
 from monai_lesion.runtimes.reparameterize import reparameterize
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def torch_device(name: str | None) -> torch.device:
+    """The device named, or CUDA where there is one.
+
+    Raises:
+        InputError: for one that PyTorch does not know or have here.
+    """
+    cuda = torch.cuda.is_available()
+    try:
+        chosen = torch.device(name or ("cuda" if cuda else "cpu"))
+    except RuntimeError as error:
+        raise InputError("device", "must be one that PyTorch knows, such as cpu or cuda", got=name) from error
+    if chosen.type == "cuda" and not cuda:
+        raise InputError("device", "CUDA needs a GPU and a PyTorch built for it", got="neither here", fix="Use cpu")
+    return chosen
+
+
+class PlainRuntime(Runtime):
+    """A network in PyTorch and float32 exactly as it was trained: what the others are measured by.
+
+    Args:
+        network: as trained; it is moved to the device.
+        device: where it runs; None takes CUDA where there is one.
+
+    Raises:
+        InputError: as :func:`torch_device`.
+    """
+
+    def __init__(self, network: nn.Module, *, device: str | None = "cpu") -> None:
+        super().__init__("torch-plain", "fp32")
+        self.device = torch_device(device)
+        self.network = network.to(self.device).eval()
+
+    @torch.inference_mode()
+    def run(self, images: Floats) -> Outputs:
+        """Compute the outputs of a checked array."""
+        return _outputs(self.network(torch.from_numpy(images).to(self.device)))
 
 
 class TorchRuntime(Runtime):
@@ -25,10 +63,10 @@ class TorchRuntime(Runtime):
         precision: ``"fp32"`` or ``"bf16"``.
         compiled: whether ``torch.compile`` translates it, at the first image, which needs a C++ compiler on a CPU and
             takes a minute or so in every process.
-        device: where it runs.
+        device: where it runs; None takes CUDA where there is one.
 
     Raises:
-        InputError: for another precision, or without a compiler where one is needed.
+        InputError: for another precision, a device that is not there, or without a compiler where one is needed.
     """
 
     def __init__(
@@ -37,12 +75,12 @@ class TorchRuntime(Runtime):
         *,
         precision: str = "fp32",
         compiled: bool = False,
-        device: str | torch.device = "cpu",
+        device: str | None = "cpu",
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise InputError("precision", "of PyTorch must be fp32 or bf16", got=precision, fix="int8 needs openvino")
         name = "torch-compile" if compiled else "torch"
-        self.device = torch.device(device)
+        self.device = torch_device(device)
         if compiled and self.device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
             raise InputError("runtime", "torch-compile needs a C++ compiler", got="none", fix="Use runtime torch")
         precision = supported(precision, name) if self.device.type == "cpu" else precision
@@ -53,8 +91,13 @@ class TorchRuntime(Runtime):
         self.network: Callable[[torch.Tensor], Any] = torch.compile(merged) if compiled else merged
 
     @torch.inference_mode()
-    def run(self, images: Floats) -> Floats:
-        """Compute the logits of a checked array."""
+    def run(self, images: Floats) -> Outputs:
+        """Compute the outputs of a checked array."""
         batch = torch.from_numpy(images).to(self.device, self.dtype, memory_format=torch.channels_last)
-        logits: Floats = self.network(batch).float().cpu().contiguous().numpy()
-        return logits
+        return _outputs(self.network(batch))
+
+
+def _outputs(found: torch.Tensor | tuple[torch.Tensor, ...]) -> Outputs:
+    """Of a network's answer: logits alone, or logits and scores."""
+    each = (found,) if isinstance(found, torch.Tensor) else found
+    return Outputs(*(tensor.float().cpu().contiguous().numpy() for tensor in each))

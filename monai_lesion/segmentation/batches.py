@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from monai_lesion.datasets.image_lists import find_images, output_names, raise_failures
 from monai_lesion.errors import InputError
-from monai_lesion.images.dicom_images import is_dicom
-from monai_lesion.images.reading import UltrasoundImage, frame_count, read_image
+from monai_lesion.images.reading import ImageFile, UltrasoundImage, read_image
+from monai_lesion.machine.progress_bars import bar
 from monai_lesion.segmentation.results import DICOM_ENDINGS, RESULT_ENDINGS
 from monai_lesion.segmentation.segmenters import no_memory, out_of_memory
 
@@ -102,8 +102,6 @@ def segment_files(
         InputError: at the end, naming each file or frame that could not be segmented, in the order of the files.
         OSError: at once, when results cannot be written.
     """
-    from tqdm import tqdm
-
     files = find_images(sources, leave_out=output_dir)
     tasks = _read(files, Path(output_dir), formats, frame, skip_existing)
     dicom = any(kind in DICOM_ENDINGS for kind in formats)
@@ -126,21 +124,21 @@ def segment_files(
             done, frames = done + 1, frames or task.frame
         except InputError as error:
             failures[number] = str(error)
-        bar.update()
+        shown.update()
 
     with (
-        tqdm(total=len(files), desc="segmenting", unit="image", disable=not progress) as bar,
+        bar(title="segmenting", total=len(files), shown=progress) as shown,
         _thread("writer") as writer,
         _thread("reader") as reader,
     ):
         for number, task in enumerate(_ahead(tasks, reader)):
             if task.more:
-                bar.total += task.more
-                bar.refresh()
+                shown.total += task.more
+                shown.refresh()
             if task.image is None:
                 if task.failure:
                     failures[number] = task.failure
-                bar.update()
+                shown.update()
                 continue
             while len(saved) >= AHEAD or (saved and saved[0][2].done()):
                 settle()
@@ -148,14 +146,14 @@ def segment_files(
                 result = segmenter.segment(task.image)
             except InputError as error:
                 failures[number] = str(error)
-                bar.update()
+                shown.update()
                 continue
             # The task that waits must not hold the picture once it is written.
             saved.append((number, replace(task, image=None), writer.submit(save, result, task.name)))
             del result, task
         while saved:
             settle()
-        total = bar.total
+        total = shown.total
     if report is not None:
         report(Pace(done, frames, max(time.perf_counter() - start, 1e-9)))
     raise_failures({str(number): failures[number] for number in sorted(failures)}, total)
@@ -190,41 +188,39 @@ def _read(
     taken = {name.casefold() for name in names}
     for file, name in zip(files, names, strict=True):
         try:
-            with _DICOM:
-                count = frame_count(file)
+            with ImageFile(file) as source:
+                with _DICOM:
+                    count = source.frames
+                while count > 1 and any(f"{name}_f{number:04d}".casefold() in taken for number in range(count)):
+                    name += "_cine"
+                chosen: Sequence[int | None] = range(count) if count > 1 and frame is None else [frame]
+                for place, number in enumerate(chosen):
+                    stem = name if count == 1 else f"{name}_f{number:04d}"
+                    results = [output_dir / f"{stem}{RESULT_ENDINGS[kind]}" for kind in formats]
+                    facts: dict[str, Any] = {"frame": count > 1, "more": len(chosen) - 1 if place == 0 else 0}
+                    if skip_existing and all(result.exists() for result in results):
+                        yield _Task(stem, **facts)
+                        continue
+                    try:
+                        _check_separate(results, inputs)
+                        task = _Task(stem, _read_one(source, number), **facts)
+                    except InputError as error:
+                        task = _Task(stem, failure=str(error), **facts)
+                    yield task
+                    del task
         except InputError as error:
             yield _Task(name, failure=str(error))
-            continue
-        chosen: Sequence[int | None] = [frame]
-        if count > 1:
-            chosen = range(count) if frame is None else [frame]
-            while any(f"{name}_f{number:04d}".casefold() in taken for number in range(count)):
-                name += "_cine"
-        for place, number in enumerate(chosen):
-            stem = name if count == 1 else f"{name}_f{number:04d}"
-            results = [output_dir / f"{stem}{RESULT_ENDINGS[kind]}" for kind in formats]
-            facts: dict[str, Any] = {"frame": count > 1, "more": len(chosen) - 1 if place == 0 else 0}
-            if skip_existing and all(result.exists() for result in results):
-                yield _Task(stem, **facts)
-                continue
-            try:
-                _check_separate(results, inputs)
-                task = _Task(stem, _read_one(file, number), **facts)
-            except InputError as error:
-                task = _Task(stem, failure=str(error), **facts)
-            yield task
-            del task
 
 
-def _read_one(file: Path, frame: int | None) -> UltrasoundImage:
+def _read_one(file: ImageFile, frame: int | None) -> UltrasoundImage:
     try:
-        with _DICOM if is_dicom(file) else nullcontext():
+        with _DICOM if file.is_dicom else nullcontext():
             return read_image(file, frame=frame)
     except Exception as error:  # a codec has its own kinds for an exhausted memory
         if not out_of_memory(error):
             raise
         fix = "Close other programs, or take a smaller picture"
-        raise InputError(file, "needs more memory than there is", got="a picture too large", fix=fix) from error
+        raise InputError(file.path, "needs more memory than there is", got="a picture too large", fix=fix) from error
 
 
 def _check_separate(results: Iterable[Path], inputs: Container[Path]) -> None:

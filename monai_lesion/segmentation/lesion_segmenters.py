@@ -1,37 +1,31 @@
-"""The library's front door: from a picture to a mask of its own size."""
+"""The library's front door: from a picture to a mask of its own size; PyTorch is imported only where it runs."""
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from monai.data import MetaTensor
-from monai.transforms import AsDiscreted, Compose, Invertd
-from numpy.typing import NDArray
-from torch import nn
-
 from monai_lesion._version import __version__
 from monai_lesion.dicom.identity import Algorithm
-from monai_lesion.errors import InputError, root_cause
-from monai_lesion.images.readers import UltrasoundImage, UltrasoundReader
+from monai_lesion.errors import InputError
+from monai_lesion.models.descriptions import FILE
+from monai_lesion.models.folders import ModelFolder, WholeModel, open_folder, open_same, read_model
 from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
-from monai_lesion.networks.checkpoints import describe, load_weights
-from monai_lesion.networks.identity import weights_hash
-from monai_lesion.pipeline.recipes import exact_recipe
-from monai_lesion.pipeline.transforms import postprocessing, preprocessing
-from monai_lesion.runtimes.factories import open_runtime, spatial_size_of
+from monai_lesion.pipeline.steps import Steps
+from monai_lesion.runtimes.executions import Execution
 from monai_lesion.runtimes.interfaces import Runtime
-from monai_lesion.segmentation.segmenters import Segmenter, Source
+from monai_lesion.segmentation.segmenters import Finding, Segmenter, Source, check_finite
 
 if TYPE_CHECKING:
-    from monai_lesion.runtimes.quantization import CalibrationImages
+    from torch import nn
 
-__all__ = ["LesionSegmenter", "Source"]
+    from monai_lesion.images.reading import UltrasoundImage
+
+__all__ = ["Execution", "LesionSegmenter", "Source", "Steps"]
+
+logger = logging.getLogger(__name__)
 
 
 class LesionSegmenter(Segmenter):
@@ -39,28 +33,27 @@ class LesionSegmenter(Segmenter):
 
     ::
 
-        -- read -- preprocessing -- network -- postprocessing -- mask
+        -- read -- (crop) -- steps.before -- network -- steps.after -- mask
 
     Args:
-        network: gives logits ``(B, 1, H, W)`` of ``(B, 3, H, W)``.
-        preprocess: as :func:`monai_lesion.pipeline.transforms.preprocessing`; None for the paper's.
-        postprocess: as :func:`monai_lesion.pipeline.transforms.postprocessing`; None for the paper's.
-        device: where the network runs; None takes CUDA where there is one.
-        channel_order: ``"rgb"``, or ``"bgr"`` for the checkpoints that the paper's authors released.
+        network: a module of PyTorch that gives logits ``(B, 1, H, W)`` of ``(B, 3, H, W)``, or a model folder that was
+            read.
+        steps: what stands before and after the network; None takes the paper's, and a model folder's own.
         bundle_version: of the bundle that the network came from, for DICOM objects.
-        settings: what else decides the mask, such as the threshold, for DICOM objects.
-        crop: show the network only the largest region of 2-D tissue that the DICOM header names
-            (:func:`monai_lesion.images.regions.region_of_interest`), without banner and colour bar; a picture without
-            one is shown whole. Off, for the bundle sees the whole picture, and the library's mask is the bundle's.
-        runtime: what runs the network: ``"torch"``, ``"torch-compile"``, ``"onnx"``, ``"openvino"``, ``"auto"``, an
-            exported folder, or a :class:`~monai_lesion.runtimes.interfaces.Runtime`. None runs the network as it was
-            trained, in PyTorch and float32, so that the mask is the bundle's to the bit.
-        precision: of the runtime, ``"fp32"``, ``"bf16"`` or ``"int8"``; None is fp32, and with ``"auto"`` any.
-        calibration: pictures for int8: a manifest whose paths start from its own folder, or what
-            :func:`~monai_lesion.runtimes.quantization.calibration_images` read.
+        network_def: class and arguments of the network, for a model folder that is made of it.
+        name: of the model, for results; None takes a model folder's own.
+        execution: how the network is run. Its runtime None runs a module as it was trained, in PyTorch and float32, so
+            that the mask is the bundle's to the bit, and a model folder in ONNX Runtime.
+        **options: the parts of ``execution`` by name, in its place: ``device``, ``runtime``, ``precision``, ``crop``
+            and ``calibration``.
+
+    Attributes:
+        steps: what stands before and after the network.
+        folder: the model folder; None for a module.
+        network_def: class and arguments of the network, where they are known.
 
     Raises:
-        InputError: for an unknown ``channel_order``, or a runtime that cannot be used.
+        InputError: for a runtime that cannot be used, or a network of another kind.
 
     Example:
         >>> from monai_lesion.networks import LighterUNet
@@ -71,53 +64,123 @@ class LesionSegmenter(Segmenter):
 
     def __init__(
         self,
-        network: nn.Module,
-        preprocess: Compose | None = None,
-        postprocess: Compose | None = None,
+        network: nn.Module | ModelFolder,
+        steps: Steps | None = None,
         *,
-        device: str | torch.device | None = None,
-        channel_order: str = "rgb",
         bundle_version: str = "",
-        settings: Mapping[str, str] | None = None,
-        crop: bool = False,
-        runtime: str | Path | Runtime | None = None,
-        precision: str | None = None,
-        calibration: CalibrationImages | str | Path | None = None,
+        network_def: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        execution: Execution | None = None,
+        **options: Any,
     ) -> None:
-        if channel_order not in ("rgb", "bgr"):
-            raise InputError("channel_order", 'must be "rgb" or "bgr"', got=channel_order)
-        if device is None and runtime in ("onnx", "openvino"):
-            device = "cpu"  # the only one that they run on
-        self.device = _device(device)
-        self.network = network.to(self.device).eval()
-        self.preprocess = preprocess or preprocessing()
-        self.postprocess = postprocess or postprocessing(self.preprocess, drop_channel=True)
-        self.recipe = exact_recipe(self.preprocess, self.postprocess)
-        self.channel_order = channel_order
-        self.bundle_version = bundle_version
-        self.settings: dict[str, str] = {"channel_order": channel_order, **(settings or {})}
-        self.crop = crop
-        if runtime is None and precision is not None:
-            raise InputError("precision", "needs a runtime", got=precision, fix='For example runtime="openvino"')
-        self.runtime: Runtime | None = None
-        if runtime is not None:
-            self.runtime = open_runtime(
-                self.network,
-                runtime,
-                precision=precision,
-                spatial_size=spatial_size_of(self.preprocess),
-                device=str(self.device),
-                calibration=calibration,
-                threshold=float(self.settings.get("threshold", 0.5)),
-            )
-            self.settings["runtime"] = self.runtime.label
+        chosen = Execution.of(execution, options)
+        self.crop = chosen.crop
+        self._network: nn.Module | None = None
+        self.folder: ModelFolder | None = None
+        self.network_def = network_def
+        self._whole: WholeModel | None = None
+        if isinstance(network, ModelFolder):
+            if steps is not None:
+                raise InputError("steps", "are the model folder's own", got=steps)
+            self.folder, known = network, network.description
+            self.network_def = known.network_def
+            self.steps = known.steps
+            identity = name or known.name, known.network, known.weights_id, known.bundle_version
+            self.runtime = self._open_folder(network, chosen)
+        else:
+            from monai_lesion.networks.checkpoints import describe
+            from monai_lesion.networks.identity import weights_id
 
-    @cached_property
+            self._network, self.steps = network.eval(), steps or Steps()
+            state = network.state_dict()
+            identity = name or "", describe(state), weights_id(state), bundle_version
+            self.runtime = self._open_module(network, chosen, identity[2])
+        label = self.runtime.label if self._whole is None else self._whole.label
+        self.settings = {
+            **({"model": identity[0]} if identity[0] else {}),
+            **{key: str(value) for key, value in self.steps.to_dict().items()},
+            "runtime": label,
+        }
+        self._algorithm = Algorithm(
+            identity[1], __version__, identity[2], bundle_version=identity[3], settings=self.settings
+        )
+        logger.info("network: %s", self)
+
+    def __str__(self) -> str:
+        """What segments: name, network, weights, runtime and input size."""
+        algorithm, size = self._algorithm, " x ".join(map(str, self.steps.input_size))
+        name = f"{self.settings['model']}, " if "model" in self.settings else ""
+        where = f", from {self.folder.path}" if self.folder is not None else ""
+        return (
+            f"{name}{algorithm.name}, weights {algorithm.weights[:12]}, {self.settings['runtime']}, input {size}{where}"
+        )
+
+    def _open_folder(self, folder: ModelFolder, execution: Execution) -> Any:
+        if folder.description.end_to_end:
+            self._whole = WholeModel(folder, execution)
+            return None
+        if execution.folder is not None:
+            return open_same(execution.folder, folder.description.weights_id, execution)
+        return open_folder(folder, execution)
+
+    def _open_module(self, network: nn.Module, execution: Execution, weights: str) -> Runtime:
+        from monai_lesion.pipeline.graphs import takes_rgb
+        from monai_lesion.runtimes.factories import open_runtime
+        from monai_lesion.runtimes.torch_runtimes import PlainRuntime
+
+        if execution.folder is not None:
+            return open_same(execution.folder, weights, execution)
+        rgb = takes_rgb(network, self.steps.channel_order).eval()
+        if execution.runtime is None:
+            if execution.precision is not None:
+                fix = 'For example runtime="openvino"'
+                raise InputError("precision", "needs a runtime", got=execution.precision, fix=fix)
+            return PlainRuntime(rgb, device=execution.device)
+        return open_runtime(rgb, self.steps, execution)
+
+    @property
     def algorithm(self) -> Algorithm:
-        """Network, version and a hash of the weights, for DICOM objects."""
-        state = self.network.state_dict()
-        name, weights = describe(state), weights_hash(state)
-        return Algorithm(name, __version__, weights, bundle_version=self.bundle_version, settings=self.settings)
+        """Network, version and the identity of the weights, for results."""
+        return self._algorithm
+
+    @property
+    def network(self) -> nn.Module:
+        """The network in PyTorch, in evaluation mode; a model folder's is loaded when it is first asked for.
+
+        Raises:
+            InputError: when the model folder holds no weights for PyTorch.
+        """
+        if self._network is None and self.folder is not None:
+            self._network = self.folder.network()
+        return self._network  # type: ignore[return-value]
+
+    @classmethod
+    def from_model(cls, folder: str | Path, *, execution: Execution | None = None, **options: Any) -> LesionSegmenter:
+        """Take a model folder: of a training, of ``monai-lesion export``, or any other with ``model.json``.
+
+        Args:
+            folder: the folder.
+            execution: as of the class.
+            **options: as of the class.
+
+        Raises:
+            InputError: when the folder is damaged or of another version, or the runtime cannot be used.
+        """
+        return cls(read_model(folder), execution=Execution.of(execution, options))
+
+    @classmethod
+    def from_preset(cls, name: str = DEFAULT, *, execution: Execution | None = None, **options: Any) -> LesionSegmenter:
+        """Take a network that comes with the package, trained; read its model card before its masks.
+
+        Args:
+            name: one of :func:`monai_lesion.models.presets.preset_names`.
+            execution: as of the class.
+            **options: as of the class.
+
+        Raises:
+            InputError: for an unknown name, or a runtime that cannot be used.
+        """
+        return cls(load_preset(name), execution=Execution.of(execution, options))
 
     @classmethod
     def from_bundle(
@@ -125,131 +188,46 @@ class LesionSegmenter(Segmenter):
         bundle: str | Path,
         *,
         weights: str | Path | None = None,
-        device: str | torch.device | None = None,
         overrides: Mapping[str, Any] | None = None,
-        crop: bool = False,
-        runtime: str | Path | Runtime | None = None,
-        precision: str | None = None,
-        calibration: CalibrationImages | str | Path | None = None,
-    ) -> LesionSegmenter:
-        """Take network, preprocessing and postprocessing from a bundle, so that its masks are the bundle's.
+        execution: Execution | None = None,
+        **options: Any,
+    ) -> Segmenter:
+        """Take the network of a bundle, with what stands before and after it there.
+
+        The model folder that a training leaves in ``models`` is opened as it is. Where there is none, where its
+        weights have changed since, or where ``weights`` or ``overrides`` ask for others, the network is converted for
+        ONNX Runtime now, in memory, with PyTorch.
 
         Args:
-            bundle: folder of the bundle.
+            bundle: folder of the bundle, or a model folder.
             weights: file of the weights; None takes ``models/model.pt``.
-            device: where the network runs; None takes CUDA where there is one.
             overrides: config values, such as ``{"network_def#group_size": 16}``.
-            crop: as of the class; the masks of cropped pictures are no longer the bundle's.
-            runtime: as of the class, like ``precision`` and ``calibration``.
-            precision: of the runtime.
-            calibration: for int8.
+            execution: as of the class.
+            **options: as of the class.
 
         Raises:
             InputError: when the folder is no bundle, an override is unknown to the network, or the runtime cannot be
                 used.
             CheckpointError: when the weights are missing or another network's.
         """
-        from monai.bundle import ConfigParser
-
-        root = Path(bundle)
-        config = root / "configs" / "inference.json"
-        if not config.is_file():
-            fix = f"Or name a network that comes with the package: {', '.join(preset_names())}"
-            raise InputError(root, "must be a bundle with configs/inference.json", got="none", fix=fix)
-        parser = ConfigParser()
-        parser.read_config(str(config))
-        parser["bundle_root"] = str(root)
-        parser["device"] = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        for key, value in (overrides or {}).items():
-            if key.replace("::", "#").split("#")[0] not in parser.config:
-                known = ", ".join(name for name in parser.config if not name.startswith("_"))
-                raise InputError(key, f"must be a key of {config}: {known}", got=f"{key}={value}")
-            try:
-                parser[key] = value
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(key, f"must be a key of {config}", got=value) from error
-        try:
-            network, *steps = map(parser.get_parsed_content, ("network_def", "preprocessing", "postprocessing"))
-        except Exception as error:  # MONAI wraps whatever a component raises
-            raise InputError(config, "must describe network and transforms", got=root_cause(error)) from error
-        load_weights(network, weights or root / "models" / "model.pt")
-        settings = {key: str(parser.get(key)) for key in ("spatial_size", "threshold", "order")}
-        version = _bundle_version(root)
-        return cls(
-            network,
-            *steps,
-            device=device,
-            bundle_version=version,
-            settings=settings,
-            crop=crop,
-            runtime=runtime,
-            precision=precision,
-            calibration=calibration,
-        )
+        chosen, root = Execution.of(execution, options), Path(bundle)
+        if weights is None and not overrides:
+            for folder in (root, root / "models"):
+                if (folder / FILE).is_file():
+                    model = read_model(folder)
+                    if model.is_current:
+                        return cls(model, execution=chosen)
+                    logger.info("%s is another than %s was made of", model.weights, model.model)
+        return _converted(cls, root, weights, overrides, chosen)
 
     @classmethod
-    def from_preset(
-        cls,
-        name: str = DEFAULT,
-        *,
-        device: str | torch.device | None = None,
-        crop: bool = False,
-        runtime: str | Path | Runtime | None = None,
-        precision: str | None = None,
-        calibration: CalibrationImages | str | Path | None = None,
-    ) -> LesionSegmenter:
-        """Take a network that comes with the package, trained; read its model card before its masks.
-
-        Args:
-            name: one of :func:`monai_lesion.models.presets.preset_names`.
-            device: as of the class, like all others.
-            crop: whether to show the tissue region only.
-            runtime: what runs the network.
-            precision: of the runtime.
-            calibration: for int8.
-
-        Raises:
-            InputError: for an unknown name, or a runtime that cannot be used.
-        """
-        from monai.bundle import ConfigParser
-
-        preset = load_preset(name)
-        network = ConfigParser({"network": preset.overrides["network_def"]}).get_parsed_content("network")
-        load_weights(network, preset.weights)
-        size = preset.overrides["spatial_size"]
-        before = preprocessing(spatial_size=size)
-        return cls(
-            network,
-            before,
-            postprocessing(before, drop_channel=True),
-            device=device,
-            settings={"spatial_size": str(size), "threshold": "0.5", "order": "resize_first"},
-            crop=crop,
-            runtime=runtime,
-            precision=precision,
-            calibration=calibration,
-        )
-
-    @classmethod
-    def from_published(
-        cls,
-        path: str | Path,
-        *,
-        device: str | torch.device | None = None,
-        crop: bool = False,
-        runtime: str | Path | Runtime | None = None,
-        precision: str | None = None,
-        calibration: CalibrationImages | str | Path | None = None,
-    ) -> LesionSegmenter:
+    def from_published(cls, path: str | Path, *, execution: Execution | None = None, **options: Any) -> LesionSegmenter:
         """Take a checkpoint that the paper's authors released; it is fed BGR as it was trained.
 
         Args:
             path: the checkpoint.
-            device: as of the class, like all others.
-            crop: whether to show the tissue region only.
-            runtime: what runs the network.
-            precision: of the runtime.
-            calibration: for int8.
+            execution: as of the class.
+            **options: as of the class.
 
         Raises:
             CheckpointError: when the file is damaged, hostile or another network's.
@@ -257,57 +235,54 @@ class LesionSegmenter(Segmenter):
         from monai_lesion.networks.published import load_published
 
         network = load_published(path)
+        steps = Steps(channel_order=str(network.channel_order))
+        return cls(network, steps, execution=Execution.of(execution, options))
+
+    def find(self, image: UltrasoundImage) -> Finding:
+        """Mask, probability and scores, upright and of the picture's size."""
+        if self._whole is not None:
+            found = Finding(*self._whole(image.pixels))
+            check_finite(found.probability, self)
+            return found
+        logits, scores = self.runtime.outputs(self.steps.before(image.pixels))
+        for output in (logits, scores):
+            check_finite(output, self)
+        rows, columns = image.pixels.shape[:2]
+        return Finding(*self.steps.after(logits, (rows, columns)), scores)
+
+
+def _converted(
+    cls: type[LesionSegmenter],
+    root: Path,
+    weights: str | Path | None,
+    overrides: Mapping[str, Any] | None,
+    execution: Execution,
+) -> Segmenter:
+    """The segmenter of a bundle that has no model folder for what is asked."""
+    from dataclasses import replace
+
+    if not (root / "configs" / "inference.json").is_file():
+        fix = f"Or name a model folder, or a network that comes with the package: {', '.join(preset_names())}"
+        raise InputError(root, "must be a bundle with configs/inference.json", got="none", fix=fix)
+    from monai_lesion.models.bundle_networks import read_bundle
+
+    found = read_bundle(root, weights=weights, overrides=overrides)
+    if execution.runtime is None:
+        wanted = "onnx" if execution.on_cpu else "torch"
+        execution = replace(execution, runtime=wanted)
+        if wanted == "onnx":
+            logger.info("converting %s for ONNX Runtime, in this run only: it has no model folder for it", root)
+    if found.steps is not None:
         return cls(
-            network,
-            device=device,
-            channel_order=str(network.channel_order),
-            crop=crop,
-            runtime=runtime,
-            precision=precision,
-            calibration=calibration,
+            found.network,
+            found.steps,
+            bundle_version=found.version,
+            network_def=found.network_def,
+            name=found.name,
+            execution=execution,
         )
+    from monai_lesion.segmentation.transform_segmenters import TransformSegmenter
 
-    @torch.inference_mode()
-    def find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Mask and probability, upright and of the picture's size."""
-        if self.recipe is not None:
-            batch = self.recipe.before(image.pixels)
-            logits = self._logits(batch[:, [2, 1, 0]] if self.channel_order == "bgr" else batch)
-            return self.recipe.after(logits, image.pixels.shape[:2])
-        items: Any = {"image": MetaTensor.ensure_torch_and_prune_meta(*UltrasoundReader().get_data([image]))}
-        items = Compose(self.preprocess.transforms[1:])(items)  # the first step loads
-        network_input = items["image"][[2, 1, 0]] if self.channel_order == "bgr" else items["image"]
-        logits = self._logits(network_input.as_tensor()[None])[0]
-        items["pred"] = MetaTensor(logits, meta=items["image"].meta, applied_operations=[])
-        steps = self.postprocess.transforms
-        discrete = next(i for i, step in enumerate(steps) if isinstance(step, AsDiscreted))
-        items = Compose(steps[:discrete])(items)
-        probability = dict(items)
-        if not any(isinstance(step, Invertd) for step in steps[:discrete]):
-            probability = Invertd("pred", transform=self.preprocess, orig_keys="image", nearest_interp=False)(items)
-        grey = probability["pred"][0].numpy().T.astype(np.float32)
-        mask = Compose(steps[discrete:])(items)["pred"].numpy()
-        upright = np.ascontiguousarray(mask.reshape(grey.T.shape).T.astype(np.uint8))
-        return upright, np.ascontiguousarray(grey)
-
-    def _logits(self, batch: torch.Tensor) -> torch.Tensor:
-        if self.runtime is not None:
-            return torch.from_numpy(self.runtime(batch.numpy()))
-        return self.network(batch.to(self.device)).float().cpu()  # type: ignore[no-any-return]
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    """The device named, or CUDA where there is one."""
-    cuda = torch.cuda.is_available()
-    try:
-        chosen = torch.device(device or ("cuda" if cuda else "cpu"))
-    except RuntimeError as error:
-        raise InputError("device", "must be one that PyTorch knows, such as cpu or cuda", got=device) from error
-    if chosen.type == "cuda" and not cuda:
-        raise InputError("device", "CUDA needs a GPU and a PyTorch built for it", got="neither here", fix="Use cpu")
-    return chosen
-
-
-def _bundle_version(root: Path) -> str:
-    file = root / "configs" / "metadata.json"
-    return str(json.loads(file.read_text(encoding="utf-8")).get("version", "")) if file.is_file() else ""
+    return TransformSegmenter(
+        found.network, found.preprocess, found.postprocess, bundle_version=found.version, execution=execution
+    )

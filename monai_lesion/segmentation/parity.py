@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
-from monai_lesion.runtimes.choices import agreement
+from monai_lesion.measures.metrics import dice
 
 Found = tuple[NDArray[Any], NDArray[Any]]  # mask and probability
 PROBABILITY = (
@@ -106,9 +106,9 @@ def compare(
     between, own, theirs, difference = [], [], [], 0.0
     for picture in pictures.read():
         (mask, probability), (other, other_probability) = library(picture.pixels), exported(picture.pixels)
-        between.append(agreement(mask > 0, other > 0))
-        own.append(agreement(mask > 0, picture.label))
-        theirs.append(agreement(other > 0, picture.label))
+        between.append(dice(mask > 0, other > 0))
+        own.append(dice(mask > 0, picture.label))
+        theirs.append(dice(other > 0, picture.label))
         difference = max(difference, float(np.abs(probability - other_probability).max()))
     means = [round(float(np.mean(scores)), 6) for scores in (between, own, theirs)]
     worst = round(min(between), 6)
@@ -146,9 +146,10 @@ def of_manifest(manifest: str | Path, dataset_dir: str | Path | None = None, *, 
     entries = loaded.entries(split)
 
     def read() -> Iterator[Picture]:
-        from monai_lesion.images.readers import read_image, read_mask
+        from monai_lesion.datasets.manifests import read_label
+        from monai_lesion.images.reading import read_image
 
         for entry in entries:
-            yield Picture(read_image(entry["image"]).pixels, read_mask(entry["label"]))
+            yield Picture(read_image(entry["image"]).pixels, read_label(entry))
 
     return Pictures(f"{loaded.name}, {split} split", read)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.datasets.image_lists import output_names
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
@@ -44,6 +44,7 @@ class Segmentation:
         probability: ``(H, W)`` float32 in 0-1.
         algorithm: what found it, for DICOM objects.
         region: the part of the picture that the network was shown; None for all of it.
+        scores: float32 ``(1, S)`` of a network that scores its own mask; None of any other.
     """
 
     image: UltrasoundImage
@@ -51,6 +52,7 @@ class Segmentation:
     probability: NDArray[np.float32]
     algorithm: Algorithm | None = None
     region: Region | None = None
+    scores: NDArray[np.float32] | None = None
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -111,10 +113,7 @@ class Segmentation:
             if kind not in FORMATS:
                 raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
         stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
-        objects: dict[str, Dataset | None] = {}
-        for kind in DICOM_ENDINGS:  # the SEG first, for the report refers to it
-            if kind in formats:
-                objects[kind] = self._dicom(kind, seg=objects.get("dicom-seg"), seg_type=seg_type)
+        objects = self._objects([kind for kind in DICOM_ENDINGS if kind in formats], seg_type)
         return [file for kind in formats for file in self._write(kind, stem, objects.get(kind))]
 
     def _write(self, kind: str, stem: Path, content: Dataset | None) -> list[Path]:
@@ -135,33 +134,44 @@ class Segmentation:
                 Image.fromarray(draw_overlay(self.image.pixels, pred=self.mask)).save(partial)
         return [file]
 
-    def _dicom(self, kind: str, *, seg: Dataset | None = None, seg_type: str = "binary") -> Dataset | None:
-        """The object; None for a report of nothing."""
+    def _objects(self, kinds: Sequence[str], seg_type: str) -> dict[str, Dataset | None]:
+        """The DICOM objects, the SEG first, for the report refers to it; None for a report of nothing."""
+        if not kinds:
+            return {}
         from monai_lesion import dicom
+        from monai_lesion.dicom.sources import header_of, open_source
 
-        path, frame, found = self.image.path, self.image.frame, self.measurements
-        if self.algorithm is None or not path or not is_dicom(path):
+        path, header, algorithm, found = self.image.path, self.image.header, self.algorithm, self.measurements
+        if header is None and path and is_dicom(path):  # a picture made by hand
+            header = header_of(path)
+        if algorithm is None or header is None:
             fix = f"Ask for {', '.join(kind for kind in FORMATS if kind not in DICOM_ENDINGS)}"
-            raise InputError(path or "source", f"{kind} needs a DICOM file as source", got="another source", fix=fix)
-        if kind == "dicom-seg":
-            return dicom.segmentation(path, self.mask, self.algorithm, frame=frame, kind=seg_type)
-        if kind == "sc":
-            return dicom.secondary_capture(
-                path,
-                self.image.pixels,
-                self.mask,
-                self.algorithm,
-                frame=frame,
-                measurements=found,
-                one_scale=self.image.spacing is not None,
+            raise InputError(
+                path or "source", f"{kinds[0]} needs a DICOM file as source", got="another source", fix=fix
             )
-        if found is None:
-            return None
-        return dicom.measurement_report(path, found, self.algorithm, frame=frame, segmentation=seg)
+        source = open_source(header, self.image.frame, name=path)
+        objects: dict[str, Dataset | None] = {}
+        for kind in kinds:
+            if kind == "dicom-seg":
+                objects[kind] = dicom.segmentation(source, self.mask, algorithm, kind=seg_type)
+            elif kind == "sc":
+                objects[kind] = dicom.secondary_capture(
+                    source,
+                    self.image.pixels,
+                    self.mask,
+                    algorithm,
+                    measurements=found,
+                    one_scale=self.image.spacing is not None,
+                )
+            elif found is not None:
+                seg = objects.get("dicom-seg")
+                objects[kind] = dicom.measurement_report(source, found, algorithm, segmentation=seg)
+        return objects
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, as the JSON file holds it."""
-        found = self.measurements
+        found, by = self.measurements, self.algorithm
+        known = {} if by is None else by.settings
         return {
             "image": Path(self.image.path).name if self.image.path else None,
             "frame": self.image.frame,
@@ -173,6 +183,13 @@ class Segmentation:
             "found": found is not None,
             "mean_probability": None if found is None else round(float(self.probability[self.mask > 0].mean()), 4),
             "measurements": None if found is None else found.to_dict(),
+            "decision": None,  # for these the model must be calibrated
+            "trust": None,
+            "intervals": None,
+            "network": None if by is None else by.name,
+            "weights_id": None if by is None else by.weights,
+            "runtime": known.get("runtime"),
+            "input_size": json.loads(known["input_size"]) if "input_size" in known else None,
             "software": f"monai_lesion {__version__}",
-            "notice": "Research use only; not a medical device",
+            "notice": NOTICE,
         }

@@ -6,18 +6,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
-from monai_lesion.images.reading import UltrasoundImage, frame_count, read_image
+from monai_lesion.images.reading import ImageFile, UltrasoundImage, opened, read_image
 from monai_lesion.images.regions import Region, region_of_interest
 from monai_lesion.segmentation.results import Segmentation
 
-Source = str | Path | NDArray[np.uint8]
+Source = str | Path | ImageFile | NDArray[np.uint8]
+
+
+class Finding(NamedTuple):
+    """What a segmenter finds in what it is shown, upright.
+
+    Args:
+        mask: ``(H, W)`` uint8, 1 in the lesion.
+        probability: ``(H, W)`` float32 in 0-1.
+        scores: float32 ``(1, S)`` of a network that scores its own mask; None of any other.
+    """
+
+    mask: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    scores: NDArray[np.float32] | None = None
 
 
 class Segmenter(ABC):
@@ -41,15 +55,15 @@ class Segmenter(ABC):
         """What finds the lesion, for DICOM objects."""
 
     @abstractmethod
-    def find(self, image: UltrasoundImage) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Mask and probability of what the network is shown, upright and of its size."""
+    def find(self, image: UltrasoundImage) -> Finding:
+        """Mask, probability and scores of what the network is shown, upright and of its size."""
 
     @overload
     def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, source: str | Path, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
+    def __call__(self, source: str | Path | ImageFile, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, source: str | Path, *, frame: None = None) -> Any: ...
+    def __call__(self, source: str | Path | ImageFile, *, frame: None = None) -> Any: ...
     @overload
     def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
 
@@ -59,7 +73,7 @@ class Segmenter(ABC):
         """Segment one picture, or each of several as it is asked for.
 
         Args:
-            source: a path, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of either.
+            source: a path, an open file, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of any of them.
             frame: frame of a cine, from 0; None for all.
 
         Returns:
@@ -72,21 +86,22 @@ class Segmenter(ABC):
         """
         if isinstance(source, np.ndarray):
             return self.segment(_from_array(source))
-        if not isinstance(source, (str, Path)):
+        if not isinstance(source, (str, Path, ImageFile)):
             return (result for each in source for result in self._each(each, frame))
-        if frame is None and frame_count(source) > 1:
-            return self._each(source, None)
-        return self.segment(read_image(source, frame=frame))
+        with opened(source) as file:
+            if frame is None and file.frames > 1:
+                return self._each(source, None)
+            image = read_image(file, frame=frame)
+        return self.segment(image)
 
     def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
         """The one result of a picture, or those of the frames of a cine."""
-        frames: Iterable[int | None] = [frame]
-        if frame is None and isinstance(source, (str, Path)) and (count := frame_count(source)) > 1:
-            frames = range(count)
-        for number in frames:
-            yield self.segment(
-                _from_array(source) if isinstance(source, np.ndarray) else read_image(source, frame=number)
-            )
+        if isinstance(source, np.ndarray):
+            yield self.segment(_from_array(source))
+            return
+        with opened(source) as file:
+            for number in range(file.frames) if frame is None and file.frames > 1 else [frame]:
+                yield self.segment(read_image(file, frame=number))
 
     def segment(self, image: UltrasoundImage) -> Segmentation:
         """Segment a picture that is read already.
@@ -106,13 +121,26 @@ class Segmenter(ABC):
     def _segment(self, image: UltrasoundImage) -> Segmentation:
         region = region_of_interest(image.calibration.regions) if self.crop else None
         if region is None:
-            return Segmentation(image, *self.find(image), self.algorithm)
+            found = Finding(*self.find(image))
+            return Segmentation(image, found.mask, found.probability, self.algorithm, scores=found.scores)
         mask, probability = np.zeros(image.pixels.shape[:2], np.uint8), np.zeros(image.pixels.shape[:2], np.float32)
         part = UltrasoundImage(
             np.ascontiguousarray(image.pixels[region.slices]), image.spacing, image.path, image.frame
         )
-        mask[region.slices], probability[region.slices] = self.find(part)
-        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region)
+        found = Finding(*self.find(part))
+        mask[region.slices], probability[region.slices] = found.mask, found.probability
+        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region, found.scores)
+
+
+def check_finite(output: Any, segmenter: object) -> None:
+    """Refuse a network that computes no numbers, rather than finding nothing with it.
+
+    Raises:
+        InputError: when some of ``output`` is NaN or infinite.
+    """
+    if output is not None and not np.isfinite(output).all():
+        fix = "Its weights are damaged, or it was not trained to the end"
+        raise InputError(f"network {segmenter}", "must compute numbers", got="NaN or infinity", fix=fix)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
-from monai_lesion.files import hash_file
+from monai_lesion.files import file_sha256
 from monai_lesion.study.records import write_json
 from monai_lesion.study.specifications import Study
 from monai_lesion.study.trials import Place
@@ -25,13 +25,14 @@ def check_networks(study: Study) -> None:
         InputError: naming the network and what is wrong with its arguments.
     """
     import torch
-    from monai.bundle import ConfigParser
+
+    from monai_lesion.networks.definitions import build_network
 
     for entry in study.entries:
         try:
             with torch.device("meta"):
-                ConfigParser({"network_def": dict(entry.network_def)}).get_parsed_content("network_def")
-        except Exception as error:  # MONAI wraps what goes wrong
+                build_network(entry.network_def, any_class=True)
+        except Exception as error:  # the class of somebody else's network may raise anything
             cause = root_cause(error)
             raise InputError(f"{study.name}, {entry.name}", "must be a network", got=cause) from error
 
@@ -114,10 +115,11 @@ def check_data(study: Study, place: Place, progress: Any = iter) -> None:
         ManifestError: as ``load_manifest``, and when a split is missing.
         InputError: when the training split is too small for a network.
     """
-    from monai_lesion.datasets.manifests import SPLITS, load_manifest
+    from monai_lesion.datasets.manifests import load_manifest
+    from monai_lesion.datasets.splits import DEALT
 
-    loaded = load_manifest(place.manifest, place.dataset_dir, splits=SPLITS, progress=progress)
-    for split in SPLITS:
+    loaded = load_manifest(place.manifest, place.dataset_dir, splits=DEALT, progress=progress)
+    for split in DEALT:
         loaded.entries(split)
     images = len(loaded.splits["training"])
     for entry in study.entries:
@@ -142,7 +144,7 @@ def claim_output(study: Study, place: Place) -> None:
         InputError: when the folder holds another study, another manifest's, or other files.
     """
     file = place.output / STUDY
-    content: dict[str, Any] = {"study": study.content(), "manifest_sha256": hash_file(place.manifest)}
+    content: dict[str, Any] = {"study": study.content(), "manifest_file_sha256": file_sha256(place.manifest)}
     if place.output.exists() and not place.output.is_dir():
         raise InputError(place.output, "must be a folder", got="a file")
     if not file.is_file():
@@ -155,7 +157,8 @@ def claim_output(study: Study, place: Place) -> None:
             differences = _differences(earlier["study"], content["study"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(file, "must be the study of this folder", got=error, fix="Take a new --output") from error
-        if earlier.get("manifest_sha256") != content["manifest_sha256"]:
+        # The second key is that of studies begun until November 2026, which go on.
+        if earlier.get("manifest_file_sha256", earlier.get("manifest_sha256")) != content["manifest_file_sha256"]:
             differences.append("the manifest")
         if differences:
             got = f"another: {', '.join(differences)} differ" + ("s" if len(differences) == 1 else "")

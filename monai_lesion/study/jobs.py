@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
-from monai_lesion.files import hash_file
+from monai_lesion.files import file_sha256
 from monai_lesion.study.records import (
     PeakMemory,
     code_version,
-    hash_weights,
     machine,
     read_record,
     versions,
@@ -100,6 +99,10 @@ def _train(trial: Trial, progress: bool) -> None:
     """Train, or go on from ``last.ckpt``."""
     import torch
 
+    from monai_lesion.networks.complexity import count_parameters
+    from monai_lesion.networks.definitions import build_network
+    from monai_lesion.networks.identity import weights_id
+
     earlier = read_record(trial.path)
     if (trial.path / "evaluation").exists():
         fix = "A network that has seen the test split is not trained again; take a new --output"
@@ -121,7 +124,7 @@ def _train(trial: Trial, progress: bool) -> None:
             "name": json.loads(Path(trial.manifest).read_text(encoding="utf-8")).get("name", ""),
             "path": trial.manifest,
             "dataset_dir": trial.dataset_dir,
-            "sha256": hash_file(Path(trial.manifest)),
+            "file_sha256": file_sha256(Path(trial.manifest)),
         },
         **code_version(),
         "versions": versions(),
@@ -144,9 +147,9 @@ def _train(trial: Trial, progress: bool) -> None:
     state = torch.load(weights, map_location="cpu", weights_only=True)["model"]
     record |= {
         **_outcome(trial.path / "models" / "metrics.csv"),
-        "weights_hash": hash_weights(state),
-        "weights_sha256": hash_file(weights),
-        "parameters": sum(p.numel() for p in parser.get_parsed_content("network_def").parameters()),
+        "weights_id": weights_id(state),
+        "weights_file_sha256": file_sha256(weights),
+        "parameters": count_parameters(build_network(trial.network_def, any_class=True)),
         "state": "finished",
         "finished": _now(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -11,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
@@ -19,10 +18,8 @@ from monai_lesion.machine.memory import peak_bytes
 from monai_lesion.machine.packages import versions as installed
 from monai_lesion.machine.processors import processor
 
-if TYPE_CHECKING:
-    import torch
-
 RECORD = "run.json"
+FORMER = {"weights_hash": "weights_id", "weights_sha256": "weights_file_sha256"}  # keys of records until November 2026
 _PACKAGES = ("monai-lesion", "monai", "torch", "pytorch-ignite", "numpy", "scikit-image", "scipy", "ray")
 
 
@@ -42,7 +39,21 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         fix = "Delete the trial's folder to train it again"
         raise InputError(file, "must be the record of a trial", got=error, fix=fix) from error
-    return content
+    return with_present_keys(content)
+
+
+def with_present_keys(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of earlier versions under the keys of today, so that it joins what is made now.
+
+    Example:
+        >>> with_present_keys({"weights_hash": "ab", "manifest": {"name": "x", "sha256": "cd"}})
+        {'weights_id': 'ab', 'manifest': {'name': 'x', 'file_sha256': 'cd'}}
+    """
+    present = {FORMER.get(key, key): value for key, value in record.items()}
+    manifest = present.get("manifest")
+    if isinstance(manifest, dict) and "sha256" in manifest:
+        present["manifest"] = {"file_sha256" if key == "sha256" else key: value for key, value in manifest.items()}
+    return present
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -54,26 +65,6 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def hash_weights(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names, types, shapes and bytes of the tensors.
-
-    A file's hash will not do: PyTorch writes into it the name under which it was saved.
-
-    Example:
-        >>> import torch
-        >>> hash_weights({"a": torch.ones(2)}) == hash_weights({"a": torch.ones(1, 2)})
-        False
-    """
-    import torch
-
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=1)

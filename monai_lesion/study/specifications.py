@@ -188,9 +188,7 @@ def _network(network: Any, where: str) -> tuple[dict[str, Any], str]:
         close = get_close_matches(str(network), NETWORKS, n=1, cutoff=0.5)
         fix = f"Did you mean {close[0]!r}?" if close else 'Or an object with "_target_", a class by its full name'
         raise InputError(f"{where}, network", f"must be of {', '.join(NETWORKS)}", got=json.dumps(network), fix=fix)
-    variant = NETWORKS[network]
-    target = f"monai_lesion.networks.{getattr(variant.network, '__name__', '')}"
-    return {"_target_": target, **variant.options}, network
+    return NETWORKS[network].network_def, network
 
 
 def _check_keys(where: object, content: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -221,25 +219,26 @@ def folder_name(name: str) -> str:
 
 
 def _weight_decays(values: Any, where: str) -> tuple[float, ...]:
-    if not isinstance(values, list) or not values:
-        raise InputError(where, "must list at least one weight decay", got=json.dumps(values), fix="Such as [0.0001]")
+    _check_list(values, where, "weight decay", [0.0001])
     for value in values:
         if type(value) not in (int, float) or not 0 <= value < math.inf:
             raise InputError(where, "must be numbers of at least 0", got=json.dumps(value))
-    if len(set(values)) < len(values):
-        raise InputError(where, "must differ", got=json.dumps(values))
     return tuple(float(value) for value in values)
 
 
 def _seeds(values: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(values, list) or not values:
-        raise InputError(where, "must list at least one seed", got=json.dumps(values), fix="Such as [0, 1, 2]")
+    _check_list(values, where, "seed", [0, 1, 2])
     for value in values:
         if type(value) is not int or not 0 <= value < 2**32:
             raise InputError(where, "must be whole numbers of at least 0", got=json.dumps(value))
-    if len(set(values)) < len(values):
-        raise InputError(where, "must differ", got=json.dumps(values))
     return tuple(values)
+
+
+def _check_list(values: Any, where: str, what: str, example: list[Any]) -> None:
+    if not isinstance(values, list) or not values:
+        raise InputError(where, f"must list at least one {what}", got=json.dumps(values), fix=f"Such as {example}")
+    if any(value in values[:number] for number, value in enumerate(values)):
+        raise InputError(where, "must differ", got=json.dumps(values))
 
 
 def _overrides(given: Any, where: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Engine handlers that MONAI and ignite lack; reached from bundle configs alone.
+"""How a network is trained beyond what MONAI and ignite bring: handlers, losses, averages, schedules, batches.
 
 Those of a training work once an epoch and read the validation loss, so they stand after the ``ValidationHandler`` in
 the trainer's list, and ``AverageStatistics`` before it.

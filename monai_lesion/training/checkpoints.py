@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
+from monai_lesion.training.averaging import WeightAverage
 from monai_lesion.training.epochs import val_loss, validated
 from monai_lesion.training.processes import leads, refuse_processes
 
@@ -33,8 +34,9 @@ class Checkpoints:
     Args:
         ckpt_dir: folder of both files.
         evaluator: the engine whose ``val_loss`` is followed.
-        network: the network of ``model.pt``.
+        network: the network that is trained.
         objects: further things with a ``state_dict``: optimizer, scheduler.
+        average: the moving average of the weights; its network is that of ``model.pt``. None keeps ``network`` itself.
         resume: go on from ``last.ckpt`` where there is one.
 
     Raises:
@@ -49,13 +51,15 @@ class Checkpoints:
         network: torch.nn.Module,
         objects: Mapping[str, Any],
         *,
+        average: WeightAverage | None = None,
         resume: bool = False,
     ) -> None:
         self.best_path = Path(ckpt_dir) / "model.pt"
         self.last_path = Path(ckpt_dir) / "last.ckpt"
         self.evaluator = evaluator
-        self.network = network
+        self.kept = network if average is None else average.network
         self.objects = {"network": network, **objects}
+        self.average = average
         self.resume = resume
         self.best = math.inf
 
@@ -89,7 +93,10 @@ class Checkpoints:
         try:
             state = torch.load(self.last_path, map_location="cpu", weights_only=True)
             for name, item in self.objects.items():
+                _check_length(item, state[name])
                 item.load_state_dict(state[name])
+            if self.average is not None:  # training files of before there were averages have none
+                self.average.load_state_dict(state.get("average", {}))
             length = state.get("epoch_length", engine.state.epoch_length)
             if length != engine.state.epoch_length:
                 raise ValueError(
@@ -115,14 +122,25 @@ class Checkpoints:
         if not leads():
             return
         if better:
-            _save({"model": self.network.state_dict()}, self.best_path)
+            _save({"model": self.kept.state_dict()}, self.best_path)
         state = {name: item.state_dict() for name, item in self.objects.items()}
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})
         if getattr(engine, "scaler", None) is not None:  # of mixed precision on CUDA
             state["scaler"] = engine.scaler.state_dict()
         state["epoch_length"] = engine.state.epoch_length
         progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
         _save({**state, **progress}, self.last_path)
+
+
+def _check_length(item: Any, state: Mapping[str, Any]) -> None:
+    """A schedule of fixed length holds for that length alone, and no schedule goes on from another kind's state."""
+    if isinstance(item, torch.optim.lr_scheduler.LRScheduler):
+        own, steps = item.state_dict().get("total_steps"), state.get("total_steps")
+        if own != steps:
+            told = [f"a schedule of {n} steps" if n else "one without a fixed length" for n in (steps, own)]
+            raise ValueError(f"{told[0]}, here {told[1]}: another --max_epochs, batch size or overlay")
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:

@@ -14,11 +14,12 @@ from ignite.engine import Engine, Events
 from monai_lesion.datasets.image_lists import output_names
 from monai_lesion.datasets.manifests import Manifest
 from monai_lesion.errors import InputError
-from monai_lesion.files import hash_file
-from monai_lesion.images.overlays import PERCENTILES, write_overlays
+from monai_lesion.files import file_sha256
 from monai_lesion.images.writers import write_mask
 from monai_lesion.measures.metrics import format_table, score_image, write_tables
 from monai_lesion.networks.checkpoints import describe
+from monai_lesion.networks.identity import weights_id
+from monai_lesion.training.overlay_sheets import PERCENTILES, write_overlays
 from monai_lesion.training.processes import refuse_processes
 from monai_lesion.training.tracking import track_evaluation
 
@@ -69,8 +70,8 @@ class EvaluationTables:
         output_dir: folder of ``per_image.csv``, ``per_case.csv``, ``summary.json``, ``masks/`` and ``overlays/``.
         by: columns of the manifest to group the summary by.
         overlays: which images to draw: percentiles of the Dice, 0 is the worst; none draws none.
-        network: what is evaluated; named in the summary.
-        weights: file of its weights; its SHA-256 stands in the summary.
+        network: what is evaluated; its name and its ``weights_id`` stand in the summary.
+        weights: file of its weights, whose hash stands there too.
         order: of the postprocessing, for the summary.
     """
 
@@ -91,10 +92,11 @@ class EvaluationTables:
         self.listed = {str(entry["image"]): raw for entry, raw in zip(entries, manifest.splits[split], strict=True)}
         self.names = dict(zip(self.entries, output_names([Path(image) for image in self.entries]), strict=True))
         self.about = {"manifest": manifest.name, "split": split, "unit": "px", "order": order}
+        self.network = network
         if network is not None:
             self.about["network"] = describe(network.state_dict())
         if weights is not None:
-            self.about["weights_sha256"] = hash_file(Path(weights))
+            self.about["weights_file_sha256"] = file_sha256(Path(weights))
         self.output_dir = Path(output_dir)
         self.by = [by] if isinstance(by, str) else list(by or ())
         columns = list(dict.fromkeys(key for entry in manifest.splits[split] for key in entry))
@@ -124,6 +126,8 @@ class EvaluationTables:
 
     def finish(self, engine: Engine) -> None:
         """Write the tables and overlays of the whole split; leave the means to trackers and federated engines."""
+        if self.network is not None:
+            self.about["weights_id"] = weights_id(self.network.state_dict())  # now, for they are loaded after us
         summary = write_tables(self.records, self.output_dir, self.by, about=self.about)
         means = {"mean_dice": summary["dice"]["mean"], "mean_hd95": summary["hd95"]["mean"]}
         engine.state.metrics.update(means, failures=float(summary["failures"]))

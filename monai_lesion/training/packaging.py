@@ -12,8 +12,8 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.models.bundle_networks import read_bundle
 from monai_lesion.models.bundles import bundle_files
-from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
 
 REQUIRED = ("LICENSE", "configs/metadata.json", "configs/inference.json")
 WEIGHTS = "models/model.pt"
@@ -53,7 +53,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
         raise InputError(target, "must end in .zip", got=target.suffix or "no ending")
     contents = {name: (root / name).read_bytes() for name in bundle_files(root)}
     _check(root, contents)
-    network = LesionSegmenter.from_bundle(root, weights=weights, device="cpu").network
+    network = read_bundle(root, weights=weights).network
     contents[WEIGHTS] = _state_file(network)
     with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):

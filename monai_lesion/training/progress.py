@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_lesion.files import replacing
+from monai_lesion.machine.progress_bars import bar
 from monai_lesion.training.epochs import validated
 from monai_lesion.training.processes import leads
 
@@ -85,7 +85,7 @@ class MetricsLog:
 class Progress:
     """One bar over the whole run with the time left; ignite's own bar starts anew each epoch.
 
-    Where standard error is no terminal, a line appears once in half a minute. Of several processes the first shows it.
+    Of several processes the first shows it.
 
     Args:
         title: what stands before the bar.
@@ -104,16 +104,9 @@ class Progress:
         engine.add_event_handler(Events.COMPLETED, self._close)
 
     def _open(self, engine: Engine) -> None:
-        from tqdm import tqdm
-
         state = engine.state
-        self.bar = tqdm(
-            total=state.max_epochs * state.epoch_length,
-            initial=state.iteration,
-            desc=self.title,
-            mininterval=0.2 if sys.stderr.isatty() else 30.0,
-            dynamic_ncols=True,
-        )
+        total = state.max_epochs * state.epoch_length
+        self.bar = bar(title=self.title, unit="it", total=total, initial=state.iteration)
 
     def __call__(self, engine: Engine) -> None:
         """Move on by one iteration."""

@@ -350,3 +350,48 @@ def test_weights_of_another_variant_are_refused(manifest, trained, tmp_path):
 def test_an_unknown_network_argument_is_the_reason_given(manifest, tmp_path):
     with pytest.raises(TypeError, match="group_sise"):
         train(manifest, tmp_path / "models", **{"network_def#group_sise": 2})
+
+
+def second_hospital(folder):
+    """A manifest of pictures with two lesions in two files and of pictures without a lesion and mask file."""
+    from PIL import Image
+
+    from monai_lesion.datasets.manifests import write_manifest
+
+    generator = np.random.default_rng(0)
+    lists = {}
+    for split in ("training", "validation", "test"):
+        entries = []
+        for view in ("two", "none"):
+            name = f"{split}_{view}"
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(generator.integers(0, 255, (40, 48, 3), np.uint8)).save(folder / f"{name}.png")
+            entry = {"case_id": split, "view": view, "image": f"{name}.png"}
+            if view == "two":
+                for number, left in enumerate((4, 30)):
+                    mask = np.zeros((40, 48), np.uint8)
+                    mask[10:20, left : left + 10] = 255
+                    Image.fromarray(mask).save(folder / f"{name}_{number}.png")
+                entry["label"] = [f"{name}_0.png", f"{name}_1.png"]
+            entries.append(entry if view == "two" else {**entry, "empty": True})
+        lists[split] = entries
+    return write_manifest({"name": "second", "labels": {"1": "lesion"}, **lists}, folder / "manifest.json")
+
+
+def test_several_manifests_are_trained_on_together_and_reported_for_each(manifest, trained, tmp_path):
+    manifests = [str(manifest), str(second_hospital(tmp_path / "second"))]
+    folders = [str(Path(file).parent) for file in manifests]
+    run([TRAIN], "train", manifest=manifests, dataset_dir=folders, ckpt_dir=str(tmp_path / "m"), max_epochs=1,
+        tensorboard=False, output_dir=str(tmp_path / "logs"))  # fmt: skip
+    assert len(log(tmp_path / "m")) == 1
+    options = {"manifest": manifests, "dataset_dir": folders, "output_dir": str(tmp_path / "out")}
+    run([TRAIN, EVALUATE], "train", **options, ckpt_dir=str(trained), by="dataset", overlays=[0, 50, 100])
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["manifest"] == "phantoms + second"
+    assert {name: group["n"] for name, group in summary["by"]["dataset"].items()} == {"phantoms": 2, "second": 2}
+    second = summary["by"]["dataset"]["second"]
+    assert (second["lesions"], second["dice"]["n"], second["without_lesion"]["n"]) == (2, 1, 1)
+    with (tmp_path / "out" / "per_image.csv").open(newline="") as file:
+        rows = {row["view"]: row for row in csv.DictReader(file) if row["dataset"] == "second"}
+    assert [Path(name).name for name in json.loads(rows["two"]["label"])] == ["test_two_0.png", "test_two_1.png"]
+    assert (rows["two"]["case_id"], rows["none"]["label"], rows["none"]["lesions"]) == ("second/test", "", "0")

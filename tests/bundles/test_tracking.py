@@ -103,7 +103,7 @@ def test_each_evaluation_is_a_finished_run_with_its_means_and_tables(run):
     ]
     summary = json.loads((run / "evaluation" / "summary.json").read_text())
     assert last.data.metrics["mean_dice"] == pytest.approx(summary["dice"]["mean"])
-    assert last.data.params["weights_sha256"] == summary["weights_sha256"]
+    assert last.data.params["weights_id"] == summary["weights_id"]
     folder = Path(client.download_artifacts(last.info.run_id, "", str(run)))
     for name in ("summary.json", "per_image.csv", "per_case.csv"):
         assert (folder / name).read_bytes() == (run / "evaluation" / name).read_bytes()

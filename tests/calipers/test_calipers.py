@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from PIL import Image
-from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.ndimage import binary_erosion
 from typer.testing import CliRunner
 
 from monai_lesion.calipers import (
@@ -28,21 +28,12 @@ from monai_lesion.calipers.markers import ASTERISK, DIAMOND, LIGHT_BLUE, OPEN_DI
 from monai_lesion.calipers.removal import move, shift_elsewhere, shifted
 from monai_lesion.commands.app import app
 from monai_lesion.errors import InputError
-from monai_lesion.phantoms.files import simulate_case
+from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.pipeline.transforms import preprocessing
-from monai_lesion.study.calipers import compare_images, differences, format_comparison, variants, write_comparison
+from tests.calipers.pictures import centres, leaning, speckle, write_pictures
 from tests.shared_data import BUSBRA
 
 ENDS = [(40, 30), (52, 120), (20, 80), (76, 70)]
-
-
-def speckle(seed: int = 0, size: tuple[int, int] = (112, 160)) -> np.ndarray:
-    noise = gaussian_filter(np.random.default_rng(seed).normal(size=size), (1.0, 2.5))
-    return (90 + 25 * noise / noise.std()).clip(0, 255).astype(np.uint8)
-
-
-def centres(found: Annotations) -> set[tuple[int, int]]:
-    return {(marker.row, marker.column) for marker in found.markers}
 
 
 @pytest.fixture(scope="module")
@@ -287,99 +278,9 @@ def test_moved_calipers_are_found_at_the_shift():
     assert centres(find_annotations(moved)) == {(70, 80), (74, 110)}
 
 
-def test_variants_differ_only_where_they_should(views):
-    view = next(view for view in views if view.calipers)
-    found = find_annotations(view.pixels)
-    made = variants(view.pixels, found, np.random.default_rng(0))
-    assert list(made.pictures) == ["original", "removed", "moved", "control"]
-    assert made.shift != (0, 0)
-    assert made.pictures["original"] is view.pixels
-    assert centres(find_annotations(made.pictures["control"])) == centres(found)
-    assert not find_annotations(made.pictures["removed"])
-    blue = {name: int((np.ptp(picture, axis=2) > 40).sum()) for name, picture in made.pictures.items()}
-    assert blue["removed"] == 0
-    assert 0.8 * blue["original"] < blue["moved"] <= blue["original"]
-
-
 @pytest.fixture
 def entries(tmp_path):
-    """Four small pictures, the last without calipers."""
-    made = []
-    for number in range(4):
-        centre, half = (56, 40 + 12 * number), (18, 24)
-        rows, columns = np.mgrid[:112, :160]
-        mask = ((rows - centre[0]) / half[0]) ** 2 + ((columns - centre[1]) / half[1]) ** 2 <= 1
-        picture = np.repeat(speckle(number)[..., None], 3, axis=2)
-        ends = [(56, centre[1] - 24), (56, centre[1] + 24), (38, centre[1]), (74, centre[1])]
-        if number < 3:
-            picture = draw_calipers(picture, ends, dotted=True)
-        files = {"image": str(tmp_path / f"image{number}.png"), "label": str(tmp_path / f"mask{number}.png")}
-        Image.fromarray(picture).save(files["image"])
-        Image.fromarray(mask).save(files["label"])
-        made.append({"case_id": str(number // 2), "view": "lr"[number % 2], **files})
-    return made
-
-
-def leaning(picture: np.ndarray) -> np.ndarray:
-    """A network that sees the calipers only: the box around what is light blue."""
-    blue = np.ptp(picture, axis=2) > 40
-    mask = np.zeros(blue.shape, np.uint8)
-    if blue.any():
-        rows, columns = np.nonzero(blue)
-        mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = 1
-    return mask
-
-
-def test_a_network_that_leans_on_calipers_is_found_out(entries, tmp_path):
-    records = compare_images(leaning, entries, seed=1)
-    count = 3
-    assert len(records) == 4 * count + 1
-    changes = differences(records)
-    original = {
-        record["image"]: record["dice"] for record in records if record["variant"] == "original" and record["markers"]
-    }
-    assert changes["removed"]["dice"].mean == pytest.approx(-np.mean(list(original.values())))
-    assert changes["removed"]["dice"].images == count
-    assert changes["moved"]["dice"].mean < -0.3
-    assert changes["control"]["dice"].mean == 0
-    assert changes["control"]["dice"].p == 1
-    table = write_comparison(records, tmp_path / "out", {"manifest": "views"})
-    assert f"found in {count} of 4 images" in table
-    rows = list(csv.DictReader((tmp_path / "out" / "calipers.csv").open()))
-    assert [row["variant"] for row in rows[:4]] == ["original", "removed", "moved", "control"]
-    assert next(row for row in rows if row["variant"] == "removed")["hd95"] == ""  # nothing found: no distance
-    facts = json.loads((tmp_path / "out" / "calipers.json").read_text())
-    assert facts["changes"]["removed"]["hd95"]["mean"] is None
-    assert (tmp_path / "out" / "calipers.md").read_text().endswith(table + "\n")
-
-
-def test_a_network_that_does_not_see_calipers_changes_nothing(entries):
-    records = compare_images(lambda picture: np.ones(picture.shape[:2], np.uint8), entries[:2], seed=1)
-    assert {change.mean for by_measure in differences(records).values() for change in by_measure.values()} == {0.0}
-
-
-def test_the_differences_are_those_of_an_independent_wilcoxon_test():
-    from scipy.stats import wilcoxon
-
-    rng = np.random.default_rng(0)
-    records = [
-        {"case_id": str(i), "image": str(i), "markers": 2, "variant": name, "dice": value, "hd95": 1.0, "missed": False}
-        for i in range(30)
-        for name, value in zip(("original", "removed", "moved", "control"), rng.uniform(size=4), strict=True)
-    ]
-    dice = {n: [r["dice"] for r in records if r["variant"] == n] for n in ("original", "removed")}
-    change = differences(records)["removed"]["dice"]
-    assert change.p == pytest.approx(wilcoxon(dice["removed"], dice["original"]).pvalue)
-    assert change.mean == pytest.approx(np.mean(dice["removed"]) - np.mean(dice["original"]))
-    assert change.low < change.mean < change.high
-    assert change.p <= change.p_holm <= min(1.0, 6 * change.p)
-
-
-def test_a_comparison_without_any_calipers_is_refused(entries):
-    records = compare_images(leaning, entries[3:])
-    assert [record["variant"] for record in records] == ["original"]
-    with pytest.raises(InputError, match="must have calipers in at least one of them, got none found"):
-        format_comparison(records)
+    return write_pictures(tmp_path)
 
 
 def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
@@ -390,7 +291,7 @@ def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
     content = {"name": "few", "labels": {"1": "lesion"}, "training": [], "validation": [], "test": relative}
     manifest.write_text(json.dumps(content))
     segmenter = type("Fake", (), {"__call__": lambda self, picture: SimpleNamespace(mask=leaning(picture))})()
-    settings = {"spatial_size": "[64, 64]", "runtime": "openvino bf16"}
+    settings = {"input_size": "[64, 64]", "runtime": "openvino bf16"}
     segmenter.algorithm = SimpleNamespace(name="box", weights="0" * 64, settings=settings)
     monkeypatch.setattr("monai_lesion.commands.calipers.open_segmenter", lambda *args, **kwargs: segmenter)
     arguments = ["study", "calipers", "--manifest", str(manifest), "--output", str(tmp_path / "out")]
@@ -406,7 +307,7 @@ def test_the_command_writes_the_tables(entries, tmp_path, monkeypatch):
     assert (facts["network"], facts["input"], facts["runtime"]) == ("box", "[64, 64]", "openvino bf16")
     result = CliRunner().invoke(app, [*arguments, "--split", "fold9"])
     assert isinstance(result.exception, InputError)
-    assert "--split: must be one of training, validation, test, got fold9" in str(result.exception)
+    assert "--split: must be one of training, validation, test, calibration, got fold9" in str(result.exception)
 
 
 def items(picture: np.ndarray) -> dict[str, MetaTensor]:
@@ -511,14 +412,15 @@ def test_the_bundle_reaches_the_option():
 
 
 @pytest.mark.skipif(not BUSBRA.is_dir(), reason="BUS-BRA is not here")
-def test_hand_marks_are_of_training_images_only_and_most_are_found():
+def test_hand_marks_are_of_training_and_calibration_images_only_and_most_are_found():
     with open("data_manifests/busbra_calipers.csv", newline="") as file:
         marks = list(csv.DictReader(file))
     with open("data_manifests/busbra_dev.json", encoding="utf-8") as file:
-        training = {entry["image"] for entry in json.load(file)["training"]}
+        content = json.load(file)
+    listed = {entry["image"] for split in ("training", "calibration") for entry in content[split]}
     images = {mark["image"] for mark in marks}
     assert len(images) == 60
-    assert images <= training
+    assert images <= listed
     hits = total = 0
     for image in sorted(images)[:6]:
         found = find_annotations(np.asarray(Image.open(BUSBRA / image).convert("L")))

@@ -95,7 +95,7 @@ def weights(tmp_path_factory):
     return path
 
 
-SMALL = ("--set", "network_def#group_size=1", "--set", "spatial_size=[32,32]")
+SMALL = ("--bundle", "bundles/lighter_unet", "--set", "network_def#group_size=1", "--set", "spatial_size=[32,32]")
 
 
 def test_predict_finishes_the_good_images_and_reports_the_bad(folder, weights, tmp_path):

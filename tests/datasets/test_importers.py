@@ -12,7 +12,7 @@ import pytest
 
 from monai_lesion.datasets.importers import busbra, create_manifest, scan_folder
 from monai_lesion.datasets.manifests import SPLITS, load_manifest, write_manifest
-from monai_lesion.datasets.splits import assign_splits, deal, split_sizes
+from monai_lesion.datasets.splits import DEALT, assign_splits, deal, set_aside, split_sizes
 from monai_lesion.errors import InputError
 from tests.shared_data import ABSENT, BUSBRA
 
@@ -125,10 +125,10 @@ def make(folder: Path, **options: Any) -> dict[str, Any]:
 def test_split_is_by_patient_and_exact(split: tuple[float, ...], patients: tuple[int, ...], folder: Path) -> None:
     content = make(folder, split=split)
     assert content["name"] == folder.name
-    for name, number in zip(SPLITS, patients, strict=True):
+    for name, number in zip(DEALT, patients, strict=True):
         assert len({entry["patient_id"] for entry in content[name]}) == number
         assert len(content[name]) == number * 4  # all cases and views of each
-    everyone = [entry["patient_id"] for name in SPLITS for entry in content[name]]
+    everyone = [entry["patient_id"] for name in DEALT for entry in content[name]]
     assert set(Counter(everyone).values()) == {4}
 
 
@@ -140,7 +140,7 @@ def test_split_depends_on_the_seed_alone(folder: Path) -> None:
 def test_table_adds_columns_and_strata_are_spread(folder: Path) -> None:
     # The patients are malignant and benign in turn.
     content = make(folder, split=(6, 2, 2), table=folder / "table.csv", stratify=["pathology"])
-    for name, number in zip(SPLITS, (3, 1, 1), strict=True):
+    for name, number in zip(DEALT, (3, 1, 1), strict=True):
         patients = {entry["patient_id"]: entry["pathology"] for entry in content[name]}
         assert Counter(patients.values()) == {"malignant": number, "benign": number}
     assert content["training"][0]["age"] == "50"
@@ -216,9 +216,30 @@ def test_ratios_become_sizes_that_add_up(split: tuple[float, ...], groups: int, 
 def test_dealing_needs_no_patient_and_keeps_the_order() -> None:
     entries = [{"case_id": str(case), "view": view} for case in range(6) for view in "ab"]
     lists = deal(entries, (3, 2, 1), seed=0)
-    assert [len(lists[name]) for name in SPLITS] == [6, 4, 2]
-    for name in SPLITS:
+    assert [len(lists[name]) for name in DEALT] == [6, 4, 2]
+    for name in DEALT:
         assert lists[name] == [entry for entry in entries if entry in lists[name]]
+
+
+def test_calibration_takes_its_share_of_the_training_patients_only(folder: Path) -> None:
+    before, after = make(folder), make(folder, calibration=0.5, table=folder / "table.csv", stratify=["pathology"])
+    assert "calibration" not in before
+    assert [len(after[name]) for name in SPLITS] == [12, 8, 8, 12]
+    found = {name: {entry["patient_id"]: entry["pathology"] for entry in after[name]} for name in SPLITS}
+    assert len({patient for patients in found.values() for patient in patients}) == 10
+    assert sorted(Counter(found["calibration"].values()).values()) == [1, 2]
+
+
+def test_set_aside_keeps_the_order_and_leaves_the_rest_as_it_was() -> None:
+    entries = [{"case_id": str(case), "view": view} for case in range(20) for view in "ab"]
+    stays, aside = set_aside(entries, 0.15, seed=0)
+    assert len(aside) == 6
+    assert [entry for entry in entries if entry in aside] == aside
+    assert [entry for entry in entries if entry not in aside] == stays
+    assert set_aside(entries, 0, seed=0) == (entries, [])
+    for share in (1, -0.1):
+        with pytest.raises(InputError, match="share set aside: must be at least 0 and below 1, got"):
+            set_aside(entries, share, seed=0)
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -234,9 +255,9 @@ def identity(entry: dict[str, Any]) -> str:
 def test_busbra_follows_the_official_folds() -> None:
     content = busbra(BUSBRA)
     fold = {row["ID"]: int(row["kFold"]) for row in rows("5-fold-cv.csv")}
-    for name, folds in zip(SPLITS, ((1, 2, 3), (4,), (5,)), strict=True):
+    for name, folds in zip(DEALT, ((1, 2, 3), (4,), (5,)), strict=True):
         assert sorted(map(identity, content[name])) == sorted(key for key, number in fold.items() if number in folds)
-    assert sum(len(content[name]) for name in SPLITS) == 1875
+    assert sum(len(content[name]) for name in DEALT) == 1875
 
 
 @needs_busbra
@@ -244,7 +265,7 @@ def test_busbra_keeps_the_columns_and_both_views_together() -> None:
     content = busbra(BUSBRA)
     table = {row["ID"]: row for row in rows("bus_data.csv")}
     splits = defaultdict(set)
-    for name in SPLITS:
+    for name in DEALT:
         for entry in content[name]:
             row = table[identity(entry)]
             assert (entry["device"], entry["pathology"], entry["side"]) == (
@@ -265,17 +286,18 @@ def test_busbra_dev_tests_on_fold_4_and_never_sees_fold_5() -> None:
     content = busbra(BUSBRA, dev=True)
     fold = {row["ID"]: int(row["kFold"]) for row in rows("5-fold-cv.csv")}
     assert sorted(map(identity, content["test"])) == sorted(key for key, number in fold.items() if number == 4)
-    rest = [*content["training"], *content["validation"]]
+    rest = [*content["training"], *content["validation"], *content["calibration"]]
     assert sorted(map(identity, rest)) == sorted(key for key, number in fold.items() if number <= 3)
     cases = {name: {entry["case_id"] for entry in content[name]} for name in SPLITS}
-    assert not cases["training"] & cases["validation"]
-    both = cases["training"] | cases["validation"]
-    assert len(cases["validation"]) == round(0.15 * len(both))
-    for column in ("pathology", "device"):
-        value = {entry["case_id"]: entry[column] for entry in reversed(rest)}
-        total = Counter(value.values())
-        share = Counter(value[case] for case in cases["validation"])
-        assert all(abs(share[key] - 0.15 * total[key]) <= 2 for key in total)
+    assert len(set.union(*cases.values())) == sum(map(len, cases.values()))
+    everyone = {entry["case_id"] for entry in rest}
+    for name, pool in (("validation", everyone), ("calibration", everyone - cases["validation"])):
+        assert len(cases[name]) == round(0.15 * len(pool))
+        for column in ("pathology", "device"):
+            value = {entry["case_id"]: entry[column] for entry in reversed(rest)}
+            total = Counter(value[case] for case in pool)
+            share = Counter(value[case] for case in cases[name])
+            assert all(abs(share[key] - 0.15 * total[key]) <= 2 for key in total)
 
 
 @needs_busbra

@@ -12,7 +12,7 @@ import pytest
 from monai.data import load_decathlon_datalist
 from PIL import Image
 
-from monai_lesion.datasets.manifests import load_manifest, write_manifest
+from monai_lesion.datasets.manifests import load_manifest, read_label, read_manifest, write_manifest
 from monai_lesion.errors import ManifestError
 from tests.images import colours, lesion
 
@@ -96,6 +96,10 @@ def cut(file: Path, keep: int) -> None:
     file.write_bytes(file.read_bytes()[:keep])
 
 
+def two_files(entry: dict[str, Any], second: str) -> None:
+    entry["label"] = [entry["label"], second]
+
+
 def link_outside(folder: Path, name: str) -> None:
     outside = folder.parent / f"{folder.name}-outside"
     outside.mkdir()
@@ -112,6 +116,12 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "case as number": (lambda c, p: c["training"][0].update(case_id=7), r"training\[0\]: case_id is 7, not text"),
     "patient as number": (lambda c, p: c["test"][0].update(patient_id=7), r"test\[0\]: patient_id is 7, not text"),
     "empty view": (lambda c, p: c["test"][0].update(view=""), r'test\[0\]: view is "", not text'),
+    "label of numbers": (
+        lambda c, p: c["test"][0].update(label=["a", 1]),
+        r'label is \["a", 1\], not text or a list of it',
+    ),
+    "label of no file": (lambda c, p: c["test"][0].update(label=[]), r"label is \[\], not text or a list of it"),
+    "one of two outside": (lambda c, p: c["test"][0].update(label=["a", "../b"]), r"label \.\./b is not a path inside"),
     "image list": (lambda c, p: c["test"][0].update(image=["a"]), r'test\[0\]: image is \["a"\], not text'),
     "empty as text": (lambda c, p: c["test"][0].update(empty="false"), 'empty is "false", neither true nor false'),
     "frame as text": (lambda c, p: c["test"][0].update(frame="1"), 'frame is "1", not an index from 0'),
@@ -161,6 +171,33 @@ BROKEN: dict[str, tuple[Change, str]] = {
         lambda c, p: save(p / "masks/0003_side.png", lesion() & False),
         "a label must not be empty, .*\n  validation, case 0003: masks/0003_side.png\nDraw the lesion, or",
     ),
+    "one of two missing": (
+        lambda c, p: two_files(c["test"][0], "masks/gone.png"),
+        r"must be present.*\n  test, case 0004: ",
+    ),
+    "one of two of another size": (
+        lambda c, p: (save(p / "masks/b.png", lesion().T), two_files(c["test"][0], "masks/b.png")),
+        r"rows and columns of its image, .*\n  test, case 0004: masks/b\.png is \(30, 20\)",
+    ),
+    "one of two empty": (
+        lambda c, p: (save(p / "masks/b.png", lesion() & False), two_files(c["test"][0], "masks/b.png")),
+        r"a label must not be empty, .*\n  test, case 0004: masks/b\.png",
+    ),
+    "drawn and declared empty": (
+        lambda c, p: c["validation"][1].update(empty=True),
+        r'empty where the entry says "empty": true, .*\n  validation, case 0003: masks/0003_side.png\nTake "empty"',
+    ),
+    "calibration case in training": (
+        lambda c, p: c.update(calibration=[{**c["training"][0], "image": "images/x.png"}]),
+        r"no case may be in two splits, .*\n  case_id 0000: calibration, training",
+    ),
+    "calibration image in training": (
+        lambda c, p: (
+            copy(p, "images/0000_front.png", "images/x.png"),
+            c.update(calibration=[{**c["training"][0], "image": "images/x.png", "case_id": "x"}]),
+        ),
+        r"no image may be in two splits, got 1 at fault:\n  images/0000_front.png \(training\) = images/x.png \(calib",
+    ),
     "label cut off": (
         lambda c, p: cut(p / "masks/0000_side.png", 50),
         r"must be readable, .*\n  training, case 0000: ",
@@ -192,7 +229,7 @@ def test_broken_rule_is_named_with_its_entry(kind: str, tmp_path: Path, content:
     [
         ("{training: []}", "must be valid JSON, got Expecting property name .* at line 1, column 2"),
         ("", "must be valid JSON, got Expecting value at line 1, column 1"),
-        ("[]", "must be a JSON object with one of the lists training, validation, test, got list"),
+        ("[]", "must be a JSON object with one of the lists training, validation, test, calibration, got list"),
         ('{"train": []}', "must be a JSON object with one of the lists .*, got the keys train"),
         (b"\xff\xfe\x00", "must be a readable JSON file"),
     ],
@@ -218,7 +255,7 @@ def test_error_lists_ten_entries_and_counts_the_rest(tmp_path: Path) -> None:
         load(tmp_path, {"training": entries})
     lines = str(caught.value).splitlines()
     assert [line for line in lines if "training[" in line] == [
-        f"  training[{number}]: label is null, not text" for number in range(10)
+        f"  training[{number}]: label is null, not text or a list of it" for number in range(10)
     ]
     assert lines[11] == "  and 15 more"
 
@@ -244,6 +281,49 @@ def test_label_may_be_empty_when_declared(tmp_path: Path, content: Content) -> N
     save(tmp_path / "masks" / "0003_side.png", lesion() & False)
     content["validation"][1]["empty"] = True
     load(tmp_path, content)
+
+
+@pytest.mark.parametrize("label", [{}, {"label": None}, {"label": ""}], ids=["absent", "null", "no text"])
+def test_picture_without_a_lesion_needs_no_mask_file(label: dict[str, Any], tmp_path: Path, content: Content) -> None:
+    entry = content["validation"][1]
+    del entry["label"]
+    entry.update(empty=True, **label)
+    (found,) = [one for one in load(tmp_path, content).entries("validation") if one.get("empty")]
+    assert found["label"] == []
+    assert not read_label(found).any()
+    assert read_label(found).shape == lesion().shape
+    assert "label" in load(tmp_path, content).entries("validation", shared=True)[1]
+
+
+def test_label_of_several_files_is_their_union(tmp_path: Path, content: Content) -> None:
+    other = np.roll(lesion(), 3, axis=1)
+    save(tmp_path / "masks" / "b.png", other)
+    two_files(content["training"][0], "masks/b.png")
+    first, second = load(tmp_path, content).entries("training")[:2]
+    assert first["label"] == [str(tmp_path / "masks" / "0000_front.png"), str(tmp_path / "masks" / "b.png")]
+    np.testing.assert_array_equal(read_label(first), lesion() | other)
+    np.testing.assert_array_equal(read_label(second), lesion())
+    theirs = load_decathlon_datalist(str(tmp_path / "manifest.json"), True, "training", str(tmp_path))
+    assert theirs[0]["label"] == first["label"]
+
+
+def test_calibration_is_a_list_like_the_others(tmp_path: Path, content: Content) -> None:
+    content["calibration"] = content["training"][4:]
+    content["training"] = content["training"][:4]
+    assert len(load(tmp_path, content, splits=[*ALL, "calibration"]).entries("calibration")) == 2
+    (tmp_path / "images" / "0002_side.png").unlink()
+    load(tmp_path, content)
+    with pytest.raises(ManifestError, match=r"each file must be present, .*\n  calibration, case 0002: "):
+        load(tmp_path, content, splits=["calibration"])
+
+
+def test_content_is_read_without_its_files(tmp_path: Path, content: Content) -> None:
+    file = write_manifest({key: value for key, value in content.items() if key != "name"}, tmp_path / "x" / "mine.json")
+    assert read_manifest(file) == {**content, "name": "mine"}
+    in_both(content, "case_id", "A")
+    write_manifest(content, file)
+    with pytest.raises(ManifestError, match="no case may be in two splits"):
+        read_manifest(file)
 
 
 def test_frames_of_one_cine_are_images_of_their_own(tmp_path: Path, content: Content) -> None:

@@ -16,7 +16,8 @@ from monai_lesion.dicom import Algorithm
 from monai_lesion.errors import InputError
 from monai_lesion.images.readers import read_image, read_mask
 from monai_lesion.segmentation.results import Segmentation
-from tests.dicom import SHAPE, SPACING, WEIGHTS, ellipse_mask, make_source
+from tests.dicom import CINE, SHAPE, SPACING, WEIGHTS, ellipse_mask, make_source
+from tests.openings import openings
 from tests.pacs import SMALL, finds_everything
 
 hd = pytest.importorskip("highdicom", reason="the writers need highdicom")
@@ -53,6 +54,15 @@ def tissue():
     inside = np.zeros(SHAPE, bool)
     inside[TOP : BOTTOM + 1, LEFT : RIGHT + 1] = True
     return inside
+
+
+@pytest.mark.parametrize("changes", [{}, {"SOPClassUID": CINE, "NumberOfFrames": 3}], ids=["picture", "cine"])
+def test_six_formats_of_a_file_open_it_once(weights, tmp_path, changes):
+    file, formats = make_source(tmp_path, **changes), "png,json,overlay,dicom-seg,dicom-sr,sc"
+    with openings(file) as found:
+        predict(file, tmp_path / "out", weights, "--formats", formats)
+        assert found.count == 1
+    assert len(list((tmp_path / "out").iterdir())) == 6 * changes.get("NumberOfFrames", 1)
 
 
 def test_crop_shows_the_network_the_tissue_alone_and_says_so(source, weights, tmp_path):

@@ -199,7 +199,7 @@ def test_highdicom_reads_the_groups(tmp_path, box):
     assert observer.observer_identifying_attributes.model_name == "Lighter U-net @128"
     texts = [item.TextValue for item in items(content[0], "TEXT")]
     assert "0.1.0 (bundle 0.2.0, weights 9f86d081884c)" in texts
-    assert f"weights_sha256={WEIGHTS}" in texts
+    assert f"weights_id={WEIGHTS}" in texts
     assert "Research use only; not a medical device" in texts
     segment = segmentation(source, box, ALGORITHM).SegmentSequence[0]
     assert planar.tracking_uid == axes.tracking_uid == segment.TrackingUID

@@ -89,7 +89,7 @@ def test_segment_says_what_and_by_which_algorithm(tmp_path):
         "Lighter U-net @128",
         "0.1.0 (bundle 0.2.0, weights 9f86d081884c)",
     )
-    assert f"weights_sha256={WEIGHTS},threshold=0.5" in made_by.AlgorithmParameters
+    assert f"weights_id={WEIGHTS},threshold=0.5" in made_by.AlgorithmParameters
 
 
 @pytest.mark.parametrize("kind", ["binary", "labelmap"])

@@ -12,6 +12,7 @@ from PIL import Image
 from monai_lesion.errors import ImageError
 from monai_lesion.images.pictures import to_bytes
 from monai_lesion.images.readers import MaskReader, UltrasoundReader, image_size, read_image, read_mask
+from monai_lesion.images.reading import read_masks
 from monai_lesion.pipeline.transforms import Uprightd
 from tests.images import COLUMNS, ROWS, colours, greys, lesion, write_dicom, write_png
 
@@ -381,6 +382,15 @@ def test_frame_of_a_single_picture_must_be_0(tmp_path: Path) -> None:
     assert read_image(file, frame=0).frame is None
     with pytest.raises(ImageError, match="frame must be 0 for a single picture, got 3"):
         read_image(file, frame=3)
+
+
+def test_masks_of_two_sizes_have_no_union(tmp_path: Path) -> None:
+    first = write_png(tmp_path / "a.png", 8, 0, rows_of(greys()), SIZE)
+    second = write_png(tmp_path / "b.png", 8, 0, rows_of(greys()[:, 1:]), (ROWS, COLUMNS - 1))
+    with pytest.raises(ImageError, match=r"b\.png: must have the size of .*a\.png, \(20, 30\), got \(20, 29\)"):
+        read_masks([first, second])
+    with pytest.raises(ImageError, match="the mask: must be at least one file, got none"):
+        read_masks([])
 
 
 def test_reader_refuses_several_files_for_one_picture(tmp_path: Path) -> None:

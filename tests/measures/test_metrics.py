@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from monai_lesion.errors import InputError
+from monai_lesion.measures.lesions import count_lesions
 from monai_lesion.measures.metrics import dice, format_table, hd95, pooled_hd95, score_image, summarise, write_tables
 
 EMPTY = np.zeros((48, 64), bool)
@@ -85,12 +86,15 @@ def test_dice_equals_monai(pred, label):
 @pairs
 @spacings
 def test_score_image_agrees_with_the_single_functions(pred, label, spacing):
+    lesions, lesions_found = count_lesions(pred, label)
     assert score_image(pred, label, spacing=spacing) == {
         "dice": dice(pred, label),
         "hd95": pooled_hd95(pred, label, spacing=spacing),
         "hd95_monai": hd95(pred, label, spacing=spacing),
         "missed": not (pred & label).any(),
         "false_alarm": not (pred & label).any(),
+        "lesions": lesions,
+        "lesions_found": lesions_found,
     }
 
 
@@ -247,6 +251,43 @@ def test_a_missed_lesion_shows_although_the_mean_distance_improves():
     before, after = summarise([good, bad]), summarise([good, gone])
     assert after["hd95"]["mean"] < before["hd95"]["mean"]
     assert (before["missed"], after["missed"], after["hd95"]["n"]) == (0, 1, 1)
+
+
+def test_pictures_without_a_lesion_are_counted_apart_from_dice():
+    rows = [
+        {"case_id": str(number), **score_image(pred, label)}
+        for number, (pred, label) in enumerate(
+            [(disc(20, 20, 5), disc(20, 20, 5)), (EMPTY, disc(20, 20, 5)), (EMPTY, EMPTY), (disc(9, 9, 3), EMPTY)]
+        )
+    ]
+    summary = summarise(rows)
+    assert (summary["n"], summary["dice"]["n"], summary["dice"]["mean"]) == (4, 2, 0.5)
+    assert (summary["missed"], summary["false_alarms"], summary["failures"]) == (1, 1, 2)
+    assert (summary["lesions"], summary["lesions_found"]) == (2, 1)
+    assert summary["without_lesion"] == {"n": 2, "false_alarms": 1, "share": 0.5}
+    only = summarise(rows[2:])
+    assert math.isnan(only["dice"]["mean"])
+    assert [row["dice"] for row in rows] == [1.0, 0.0, 1.0, 0.0]  # of an image, as ever
+
+
+def test_case_of_pictures_without_a_lesion_has_no_dice(tmp_path):
+    rows = [{"case_id": "n", **score_image(EMPTY, EMPTY)}, {"case_id": "n", **score_image(disc(9, 9, 3), EMPTY)}]
+    write_tables(rows, tmp_path)
+    with (tmp_path / "per_case.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["dice"], row["false_alarms"], row["lesions"], row["lesions_found"]) == ("", "1", "0", "0")
+
+
+def test_table_tells_of_lesions_where_pictures_hold_several_or_none():
+    both = disc(10, 10, 4) | disc(30, 40, 4)
+    one = {"case_id": "1", **score_image(disc(10, 10, 4), both)}
+    none = {"case_id": "2", **score_image(EMPTY, EMPTY)}
+    assert format_table(summarise([one])).splitlines()[1].split()[-4:] == ["1", "1", "of", "2"]
+    alone = format_table(summarise([none])).splitlines()
+    assert alone[0].endswith("n  false alarms without lesion")
+    assert alone[1].split()[1:] == ["-", "-", "-", "0", "0", "1", "0", "of", "1", "(0%)"]
+    lines = format_table(summarise([one, none])).splitlines()
+    assert lines[0].endswith("n  lesions found  false alarms without lesion")
 
 
 def test_summary_by_column_holds_the_summary_of_each_value_alone():

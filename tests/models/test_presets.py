@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.commands.app import app
-from monai_lesion.commands.options import _tell
 from monai_lesion.errors import InputError
+from monai_lesion.measures.metrics import dice
 from monai_lesion.models.presets import load_preset, preset_names
 from monai_lesion.networks.checkpoints import read_state
 from monai_lesion.networks.complexity import count_flops
@@ -41,12 +41,20 @@ def elsewhere(tmp_path, monkeypatch):
     return folder
 
 
+def overrides_of(preset):
+    """The config values of the bundle by which a preset was trained."""
+    return {
+        "network_def": preset.description.network_def,
+        "spatial_size": list(preset.description.steps.input_size),
+    }
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_it_is_as_small_as_it_says_and_its_weights_are_sound(name):
     preset, (flops, size) = load_preset(name), LIMITS[name]
     network = LesionSegmenter.from_preset(name, device="cpu").network
     assert preset.weights.stat().st_size <= size
-    assert count_flops(network, (1, 3, *preset.overrides["spatial_size"])) <= flops
+    assert count_flops(network, (1, 3, *preset.description.steps.input_size)) <= flops
     state = read_state(preset.weights)
     floats = [value for value in state.values() if value.is_floating_point()]
     assert {value.dtype for value in floats} == {torch.float16}
@@ -57,17 +65,19 @@ def test_it_is_as_small_as_it_says_and_its_weights_are_sound(name):
 @pytest.mark.parametrize("name", preset_names())
 def test_its_mask_is_the_bundles(name, picture):
     preset = load_preset(name)
-    bundle = LesionSegmenter.from_bundle(BUNDLE, weights=preset.weights, overrides=preset.overrides, device="cpu")
-    own = LesionSegmenter.from_preset(name, device="cpu")
+    overrides = overrides_of(preset)
+    bundle = LesionSegmenter.from_bundle(BUNDLE, weights=preset.weights, overrides=overrides)
+    own = LesionSegmenter.from_preset(name)
     assert np.array_equal(own(picture).probability, bundle(picture).probability)
-    assert own.settings == bundle.settings
+    assert {**own.settings, "model": ""} == {**bundle.settings, "model": ""}
     assert own.algorithm.weights == bundle.algorithm.weights
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_the_overlay_trains_the_network_that_is_shipped(name):
     overlay = json.loads((BUNDLE / "overlays" / f"{name}.json").read_text(encoding="utf-8"))
-    assert {key: overlay[key] for key in load_preset(name).overrides} == load_preset(name).overrides
+    overrides = overrides_of(load_preset(name))
+    assert {key: overlay[key] for key in overrides} == overrides
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -88,33 +98,43 @@ def test_it_finds_the_lesion_of_most_simulated_cases_it_never_saw(name):
 
 
 def test_predict_has_a_network_on_first_use_and_says_which(elsewhere, picture, caplog):
-    _tell.cache_clear()
     with caplog.at_level("INFO"):
         result = CliRunner().invoke(app, ["predict", str(picture), "-o", "out"])
     assert result.exit_code == 0, result.output
-    assert caplog.text.count("preset pocket") == 1
+    assert caplog.text.count("network: pocket, LightUNet(width=0.125), weights 85f44f3b9161, onnx fp32") == 1
     mask = np.asarray(Image.open(elsewhere / "out" / "picture.png")) > 0
-    assert np.array_equal(mask, LesionSegmenter.from_preset(device="cpu")(picture).mask > 0)
+    assert np.array_equal(mask, LesionSegmenter.from_preset()(picture).mask > 0)
 
 
-def test_ones_own_training_goes_before_the_preset(elsewhere, picture):
+def test_the_working_folder_decides_nothing(elsewhere, picture):
     models = elsewhere / "bundles" / "lighter_unet" / "models"
     models.mkdir()
     (models / "model.pt").write_bytes(b"")
-    result = CliRunner().invoke(app, ["predict", str(picture), "-o", "out"])
+    assert CliRunner().invoke(app, ["predict", str(picture), "-o", "out"]).exit_code == 0
+    mask = np.asarray(Image.open("out/picture.png")) > 0
+    assert np.array_equal(mask, LesionSegmenter.from_preset()(picture).mask > 0)
+    result = CliRunner().invoke(app, ["predict", str(picture), "-o", "out", "--bundle", "bundles/lighter_unet"])
     assert isinstance(result.exception, InputError)
     assert "model.pt" in str(result.exception)
 
 
+@pytest.mark.parametrize("name", preset_names())
+def test_onnx_finds_pytorchs_masks(name):
+    segmenters = [LesionSegmenter.from_preset(name, runtime=runtime) for runtime in ("onnx", "torch")]
+    for view in (view for case in range(4) for view in simulate_case(1, case).views):
+        one, other = (segmenter(view.pixels) for segmenter in segmenters)
+        assert dice(one.mask, other.mask) >= 0.999
+        np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-4)
+
+
 def test_label_app_and_export_have_a_network_on_first_use(elsewhere):
-    pytest.importorskip("onnx")
     for command in (["label-app", "-o", "app"], ["export", "--format", "torchscript", "-o", "model", "--cases", "1"]):
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, (result.output, result.exception)
     served = read_state("app/model/lighter_unet/models/model.pt")
     config = json.loads(Path("app/model/lighter_unet/configs/inference.json").read_text(encoding="utf-8"))
     assert served.keys() == read_state(load_preset().weights).keys()
-    assert config["network_def"] == load_preset().overrides["network_def"]
+    assert config["network_def"] == load_preset().description.network_def
     assert Path("model/model.pt").is_file()
 
 

@@ -8,8 +8,9 @@ import torch
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks import LighterUNet, LightUNet, UNet
-from monai_lesion.networks.checkpoints import describe, identify, load_weights, read_state
+from monai_lesion.networks.checkpoints import load_weights, read_state
 from monai_lesion.networks.complexity import FAMILY
+from monai_lesion.networks.identities import describe, identify
 
 
 @pytest.fixture(scope="module")

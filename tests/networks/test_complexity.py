@@ -1,4 +1,4 @@
-"""Parameters and arithmetic of the fifteen networks, to the digit of the paper's table."""
+"""Parameters and arithmetic of the networks, the paper's fifteen to the digit of its table."""
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from torch import nn
 from monai_lesion.errors import InputError
 from monai_lesion.networks import LighterUNet, UNet
 from monai_lesion.networks.complexity import (
+    ENCODER_UNETS,
     FAMILY,
     NETWORKS,
     complexity_table,
@@ -47,7 +48,8 @@ def test_every_network_has_the_papers_parameters_and_arithmetic(table, name):
 
 
 def test_the_table_keeps_the_papers_order(table):
-    assert list(table) == list(PAPER) == list(NETWORKS)
+    assert list(PAPER) == list(NETWORKS)
+    assert list(table) == [*PAPER, *ENCODER_UNETS]
 
 
 def test_a_multiply_add_counts_as_two_and_a_bias_as_nothing():
@@ -108,7 +110,9 @@ def test_a_table_of_another_width_has_the_unets_without_the_papers_results():
     assert [row.name for row in rows] == [f"{name}, width 0.25" for name in FAMILY]
     assert all(row.dice is None and row.hd95 is None for row in rows)
     assert {row.name: row.parameters for row in rows}["Lighter U-net @8, width 0.25"] == 220_213
-    assert format_complexity(rows).splitlines()[8] == "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |  |  |"
+    lines = format_complexity(rows).splitlines()
+    assert lines[0] == "| network | parameters | GFLOP at 256 x 256 |"
+    assert lines[8] == "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |"
 
 
 def test_group_sizes_that_do_not_divide_the_layers_of_a_width_are_left_out():
@@ -121,7 +125,10 @@ def test_rejects_a_width_that_the_networks_refuse():
         complexity_table(width=0.3)
 
 
-def test_the_table_prints_as_markdown(table):
-    lines = format_complexity(list(table.values())).splitlines()
+def test_the_table_prints_as_markdown_the_papers_networks_apart(table):
+    paper, others = (part.splitlines() for part in format_complexity(list(table.values())).split("\n\n"))
+    lines = paper
     assert len(lines) == 2 + len(PAPER)
+    assert [line.split(" | ")[0].lstrip("| ") for line in others[2:]] == list(ENCODER_UNETS)
+    assert all(line.count("|") == 4 for line in others)
     assert lines[4] == "| Lighter U-net @128 | 7,944,661 | 75.3 | 0.928 ± 0.001 | 13.93 ± 0.50 |"

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.networks import FCN, DeepLabV3Plus, LighterUNet, LightUNet, UNet
-from monai_lesion.networks.checkpoints import describe, load_weights
+from monai_lesion.networks import FCN, DeepLabV3Plus, EncoderUNet, LighterUNet, LightUNet, TrustHeads, UNet, logits_of
+from monai_lesion.networks.checkpoints import load_weights
+from monai_lesion.networks.identities import describe
 from tests.networks.conversions import onnx_session, torchscript_copy
 from tests.networks.test_unet import picture, randomise_statistics
 
@@ -15,7 +16,17 @@ BUILDERS = {
     "FCN-32s": lambda **options: FCN(stride=32, **options),
     "FCN-8s": lambda **options: FCN(stride=8, **options),
     "DeepLab v3+": lambda **options: DeepLabV3Plus(backbone="mobilenetv2", **options),
+    "EncoderUNet": lambda **options: EncoderUNet(encoder_weights=None, **options),
+    "EncoderUNet, cut": lambda **options: EncoderUNet(
+        encoder="efficientnet-lite2",
+        encoder_weights=None,
+        decoder_channels=(32, 24, 16),
+        group_size=8,
+        output_stride=16,
+        **options,
+    ),
 }
+ONE_OF_EACH = ["FCN-8s", "DeepLab v3+", "EncoderUNet"]
 SIZES = [(32, 32), (33, 47)]
 
 
@@ -31,6 +42,18 @@ def test_returns_logits_of_the_inputs_size(network, size):
     logits = network(picture(*size))
     assert logits.shape == (1, 1, *size)
     assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@torch.no_grad()
+def test_is_an_encoder_and_a_decoder(network, size):
+    x = picture(*size, batch=2)
+    features = network.encode(x)
+    assert features[0].shape[2:] == x.shape[2:]
+    sides = [each.shape[2] for each in features[1:]]
+    assert sides == sorted(sides, reverse=True)
+    assert features[-1].shape[:2] == (2, network.deep_channels)
+    torch.testing.assert_close(network.decode(features), network(x))
 
 
 @torch.no_grad()
@@ -54,7 +77,7 @@ def test_every_parameter_gets_a_gradient(name):
     assert still == []
 
 
-@pytest.mark.parametrize("name", ["FCN-8s", "DeepLab v3+"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (5, 2)])
 @torch.no_grad()
 def test_takes_any_number_of_channels(name, inputs, outputs):
@@ -62,7 +85,7 @@ def test_takes_any_number_of_channels(name, inputs, outputs):
     assert network(picture(16, 18, channels=inputs)).shape == (1, outputs, 16, 18)
 
 
-@pytest.mark.parametrize("name", ["FCN-8s", "DeepLab v3+"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -111,8 +134,9 @@ def test_onnx_is_the_same_network_at_any_size(network, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["FCN-8s", "DeepLab v3+"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_compiles_without_a_graph_break_in_evaluation_and_training(name):
+    torch.compiler.reset()  # networks share their forward, and recompilations are counted by function
     torch.manual_seed(0)
     network = randomise_statistics(BUILDERS[name](dropout=0.0))
     compiled = torch.compile(network, backend="eager", fullgraph=True)
@@ -146,6 +170,23 @@ def test_channels_last_bfloat16_gives_nearly_the_same_logits(network):
         (UNet, {"width": 0.5}, "UNet(width=0.5)"),
         (LightUNet, {"width": 0.125}, "LightUNet(width=0.125)"),
         (LighterUNet, {"width": 0.25, "group_size": 8}, "LighterUNet(width=0.25, group_size=8)"),
+        (EncoderUNet, {"encoder_weights": None}, "EncoderUNet(encoder='efficientnet-lite0')"),
+        (
+            EncoderUNet,
+            {"encoder": "efficientnet-lite1", "encoder_weights": None, "in_channels": 1, "group_size": None},
+            "EncoderUNet(in_channels=1, encoder='efficientnet-lite1', group_size=None)",
+        ),
+        (
+            EncoderUNet,
+            {
+                "encoder": "efficientnet-lite2",
+                "encoder_weights": None,
+                "output_stride": 16,
+                "decoder_channels": [64, 48],
+                "group_size": 8,
+            },
+            "EncoderUNet(encoder='efficientnet-lite2', output_stride=16, decoder_channels=[64, 48], group_size=8)",
+        ),
     ],
     ids=str,
 )
@@ -165,3 +206,17 @@ def test_weights_of_another_network_name_the_override(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         load_weights(network, tmp_path / "model.pt")
     assert all(text in str(caught.value) for text in wanted)
+
+
+def test_naming_a_network_draws_no_random_numbers():
+    state = EncoderUNet(encoder="efficientnet-lite2", encoder_weights=None).state_dict()
+    torch.manual_seed(0)
+    wanted = torch.rand(3)
+    torch.manual_seed(0)
+    describe(state)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_logits_come_first_where_a_network_returns_more():
+    network, x = LightUNet(width=0.0625).eval(), picture(32, 32)
+    assert torch.equal(logits_of(TrustHeads(network).eval()(x)), logits_of(network(x)))

@@ -12,9 +12,9 @@ from torch import nn
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks import LighterUNet, LightUNet, UNet
 from monai_lesion.networks.published import load_published
-from tests.networks.torch_files import save_legacy, save_tar
+from tests.networks.torch_files import save_legacy
 
-FORMATS = {"zip": torch.save, "legacy": save_legacy, "tar": save_tar}
+FORMATS = {"zip": torch.save, "legacy": save_legacy}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,8 @@ def randomise(network, seed=0):
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
             if isinstance(layer, nn.BatchNorm2d):
                 layer.weight.uniform_(0.7, 1.3, generator=generator)
                 layer.bias.normal_(0, 0.2, generator=generator)

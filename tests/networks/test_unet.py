@@ -270,6 +270,7 @@ def test_onnx_is_the_same_network_at_any_size(lighter, tmp_path):
 
 @pytest.mark.slow
 def test_compiles_without_a_graph_break_in_evaluation_and_training(lighter):
+    torch.compiler.reset()  # networks share their forward, and recompilations are counted by function
     compiled = torch.compile(lighter, backend="eager", fullgraph=True)
     for size in SIZES:
         torch.testing.assert_close(compiled(picture(*size)), lighter(picture(*size)), atol=1e-5, rtol=1e-4)

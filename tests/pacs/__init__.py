@@ -15,10 +15,19 @@ import torch
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.networks import LighterUNet
-from monai_lesion.pipeline.transforms import postprocessing, preprocessing
+from monai_lesion.pipeline.steps import Steps
 from tests.dicom import SHAPE, ellipse_mask, make_source
 
-SMALL = ("--set", "network_def#group_size=1", "--set", "spatial_size=[32,32]", "--device", "cpu")
+SMALL = (
+    "--bundle",
+    "bundles/lighter_unet",
+    "--set",
+    "network_def#group_size=1",
+    "--set",
+    "spatial_size=[32,32]",
+    "--device",
+    "cpu",
+)
 NAME, PATIENT = "Planted^Petra", "PLANTED-4711"
 
 
@@ -30,9 +39,7 @@ class Brightness(torch.nn.Module):
 
 
 def bright_segmenter(threshold: str = "0.5") -> LesionSegmenter:
-    before = preprocessing(spatial_size=SHAPE)
-    after = postprocessing(before, drop_channel=True)
-    return LesionSegmenter(Brightness(), before, after, device="cpu", settings={"threshold": threshold})
+    return LesionSegmenter(Brightness(), Steps(input_size=SHAPE, threshold=float(threshold)), device="cpu")
 
 
 def planted(folder: Path, instance: int = 1, **changes: object) -> Path:

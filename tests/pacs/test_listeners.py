@@ -15,9 +15,11 @@ import pydicom
 import pytest
 
 from monai_lesion.errors import InputError
+from monai_lesion.images import dicom_headers
 from monai_lesion.pacs.dimse import Peer, parse_peer
 from monai_lesion.pacs.listeners import Listener
 from tests.dicom import RETIRED, needs_dciodvfy, verdict
+from tests.images.test_dicom_files import deflated
 from tests.pacs import bright_segmenter, names_nobody, planted
 from tests.pacs.orthanc import free_port, needs_orthanc, running_orthanc
 
@@ -158,6 +160,17 @@ def test_bad_image_is_set_aside_and_the_next_goes_on(tmp_path, caplog):
     assert names_nobody(caplog.text + " ".join(path.name for path in (tmp_path / "queue").rglob("*")))
 
 
+def test_an_image_that_inflates_beyond_bounds_is_set_aside(tmp_path, monkeypatch, caplog):
+    waiting, port, receiver = tmp_path / "queue" / "waiting" / "1", free_port(), Receiver()
+    waiting.mkdir(parents=True)
+    deflated(waiting / "bomb.dcm", planted(tmp_path).read_bytes())
+    monkeypatch.setattr(dicom_headers, "MAX_INFLATED", 100)
+    with receiver.running() as to, listening(tmp_path / "queue", to, port) as listener:
+        assert until(lambda: drained(listener) and any(listener.queue.failed.iterdir()))
+    assert "must have at most 100 bytes inflated" in caplog.text
+    assert receiver.stored == []
+
+
 def test_results_wait_for_a_receiver_that_is_away(tmp_path):
     file, port, away = planted(tmp_path), free_port(), free_port()
     with listening(tmp_path / "queue", Peer("ARCHIVE", "127.0.0.1", away), port) as listener:
@@ -187,6 +200,7 @@ def test_object_that_is_refused_for_good_is_set_aside(tmp_path):
 
 CHILD = """
 import sys, time
+from monai_lesion.images import dicom_headers
 from monai_lesion.pacs.dimse import Peer
 from monai_lesion.pacs.listeners import Listener
 

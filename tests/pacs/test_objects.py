@@ -5,9 +5,12 @@ from __future__ import annotations
 import pydicom
 import pytest
 
+from monai_lesion.dicom.sources import header_of
 from monai_lesion.errors import InputError
-from monai_lesion.pacs.objects import make_objects
+from monai_lesion.images.reading import ImageFile
+from monai_lesion.pacs.objects import make_objects, why_not
 from tests.dicom import CINE
+from tests.openings import openings
 from tests.pacs import bright_segmenter, planted
 
 
@@ -18,6 +21,15 @@ def test_impossible_number_of_frames_is_refused(tmp_path, count, frame):
     dataset = pydicom.dcmread(file)
     dataset.NumberOfFrames = count
     dataset.save_as(file)
-    header = pydicom.dcmread(file, stop_before_pixels=True)
     with pytest.raises(InputError, match="NumberOfFrames must"):
-        list(make_objects(bright_segmenter(), file, header, tmp_path / "out", frame=frame))
+        list(make_objects(bright_segmenter(), file, tmp_path / "out", frame=frame))
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_an_image_is_opened_once_from_its_header_to_its_objects(tmp_path, frames):
+    changes = {"SOPClassUID": CINE, "NumberOfFrames": frames} if frames > 1 else {}
+    file, segmenter = planted(tmp_path, **changes), bright_segmenter()
+    with openings(file) as found, ImageFile(file) as source:
+        assert why_not(header_of(source)) is None
+        assert [len(files) for files in make_objects(segmenter, source, tmp_path / "out")] == [3] * frames
+        assert found.count == 1

@@ -11,8 +11,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from monai_lesion.images import dicom_headers
 from monai_lesion.pacs.archives import ArchiveClosedError, ArchiveError, Instance
 from monai_lesion.pacs.web import segment_study
+from tests.images.test_dicom_files import deflated
 from tests.pacs import planted
 
 ULTRASOUND, REPORT = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.88.33"
@@ -95,6 +97,19 @@ def test_archive_that_goes_away_ends_it_and_says_what_was_done(source):
         segment_study(archive, "1.2", segmenter=copying, progress=False)
     assert archive.fetched == 4
     assert "refused" in str(caught.value)
+
+
+def test_an_image_that_inflates_beyond_bounds_fails_alone(source, monkeypatch):
+    class Deflating(InMemory):
+        def fetch(self, study, instance, file):
+            super().fetch(study, instance, file)
+            if instance.uid == "1.2.1":
+                deflated(file, file.read_bytes())
+
+    monkeypatch.setattr(dicom_headers, "MAX_INFLATED", 100)
+    outcome = segment_study(Deflating(source, 3), "1.2", segmenter=copying, progress=False)
+    assert (outcome.segmented, list(outcome.failures)) == (2, ["1.2.1"])
+    assert "must have at most 100 bytes inflated" in outcome.failures["1.2.1"]
 
 
 CHILD = """

@@ -12,8 +12,9 @@ from PIL import Image
 
 from monai_lesion.images.calibration import spacing_of
 from monai_lesion.images.readers import read_image
+from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.phantoms.dicom import write_dicom
-from monai_lesion.phantoms.files import simulate_case, write_phantoms
+from monai_lesion.phantoms.files import write_phantoms
 
 NAMES = [f"{case:04d}_{view}" for case in (1, 2, 3) for view in ("front", "side")]
 

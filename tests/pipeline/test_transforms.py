@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from monai.data import CacheDataset, MetaTensor
+from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, OneOf, RandAffined, RandFlipd
 from PIL import Image
 
@@ -53,6 +53,32 @@ def test_preprocessing_resizes_bilinearly_and_thresholds_the_mask_at_a_half(pair
     np.testing.assert_allclose(items["image"][0].numpy() * 255, expected.round().numpy(), atol=1e-3)
     soft = torch.nn.functional.interpolate(torch.tensor(mask / 255.0)[None, None], (16, 24), mode="bilinear")[0, 0]
     np.testing.assert_array_equal(items["label"][0].numpy(), (soft >= 0.5).numpy())
+
+
+def test_label_of_several_files_is_their_union(pair, tmp_path):
+    other = np.zeros((ROWS, COLUMNS), np.uint8)
+    other[30:36, 40:50] = 255
+    Image.fromarray(other).save(tmp_path / "other.png")
+    files = {**pair, "label": [pair["label"], str(tmp_path / "other.png")]}
+    items = preprocessing(("image", "label"), spatial_size=(ROWS, COLUMNS))(files)
+    np.testing.assert_array_equal(items["label"].numpy()[0], (asymmetric()[1] > 0) | (other > 0))
+
+
+def test_label_of_no_file_is_empty_and_goes_into_a_batch_with_others(pair):
+    steps = preprocessing(("image", "label"), spatial_size=(16, 24), augment=True)
+    entries = [{**pair, "label": []}, pair, {**pair, "label": []}]
+    (batch,) = DataLoader(Dataset(entries, steps), batch_size=3)
+    assert batch["label"].shape == (3, 1, 16, 24)
+    assert batch["label"].dtype == torch.uint8
+    assert [bool(label.any()) for label in batch["label"][[0, 2]]] == [False, False]
+    whole = preprocessing(("image", "label"), spatial_size=(16, 24), resize_label=False)(entries[0])
+    assert whole["label"].shape == (1, ROWS, COLUMNS)
+
+
+def test_a_forgotten_label_is_not_an_empty_one(pair):
+    with pytest.raises(RuntimeError, match="LoadLabeld") as caught:
+        preprocessing(("image", "label"), spatial_size=(16, 24))({"image": pair["image"]})
+    assert isinstance(root_cause(caught.value), KeyError)
 
 
 def test_label_of_another_size_is_not_resized_to_fit(pair):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,7 @@ def make_study(root, *, networks=("U-net", "Lighter U-net @8"), seeds=(0, 1), ca
     data, output = root / "data", root / "output"
     entries = _data(data, cases)
     output.mkdir(parents=True)
-    (output / "study.json").write_text(json.dumps({"study": study.content(), "manifest_sha256": "aa" * 32}))
+    (output / "study.json").write_text(json.dumps({"study": study.content(), "manifest_file_sha256": "aa" * 32}))
     for rank, entry in enumerate(study.entries):
         for seed in seeds:
             _trial(output, data, entries, study, entry, seed, worse=rank + 0.3 * seed)
@@ -97,9 +98,9 @@ def _trial(output, data, entries, study, entry, seed, *, worse):
         "device_name": "A Processor",
         "host": "secret-host",
         "pid": 1,
-        "manifest": {"path": str(data / "manifest.json"), "dataset_dir": None, "sha256": "aa" * 32},
+        "manifest": {"path": str(data / "manifest.json"), "dataset_dir": None, "file_sha256": "aa" * 32},
         "config_sha256": "bb" * 32,
-        "weights_hash": f"{seed}c" * 32,
+        "weights_id": f"{seed}c" * 32,
         "wall_seconds": 90.0,
         "peak_memory": {"process_mib": 512.0},
     }
@@ -111,3 +112,14 @@ def change(output, pattern, **values):
     for file in output.glob(pattern):
         record = json.loads(file.read_text())
         write_record(file.parent, {**record, **values})
+
+
+def read_table(page, name):
+    """The rows of a table beside a page."""
+    with (page.parent / "tables" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sections(text):
+    """The parts of a document by their headings."""
+    return dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.M | re.S))

@@ -1,37 +1,19 @@
 """The part of a document that is made of committed records, and the one of this project."""
 
 import json
-import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from monai_lesion.commands.app import app
 from monai_lesion.errors import InputError
-from monai_lesion.report.budgets import _seeds
-from monai_lesion.report.documents import BEGIN, END, document, training_table, write_document
-from monai_lesion.report.keeping import keep_records
-from monai_lesion.report.results import load_results
-from monai_lesion.study.calipers import write_comparison
-from tests.report.records import change, make_study
+from monai_lesion.report.documents import BEGIN, END, document, write_document
+from monai_lesion.report.kept_records import keep_records
+from monai_lesion.report.studies import load_studies
+from tests.report.records import make_study, sections
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def records(tmp_path):
-    """Kept records of two studies of different resolution."""
-    for name, size in (("small", [64, 64]), ("large", [256, 256])):
-        output = make_study(tmp_path / name, name=name, title=f"The {name} one")
-        change(output, "trials/*/*/run.json", spatial_size=size, threads=2)
-        keep_records(load_results([output]), tmp_path / "results")
-    return tmp_path / "results"
-
-
-def sections(text):
-    return dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
 
 
 def test_the_results_of_this_project_are_what_the_records_give():
@@ -41,8 +23,8 @@ def test_the_results_of_this_project_are_what_the_records_give():
     assert told == made, "run: monai-lesion study report results --page docs/results.md"
 
 
-def test_two_budgets_stand_apart_and_each_is_told(records):
-    found = sections(document([records]))
+def test_two_budgets_stand_apart_and_each_is_told(kept):
+    found = sections(document([kept]))
     assert list(found) == ["The large one", "The small one", "Where the numbers come from"]
     for title, size in (("The large one", "256 x 256"), ("The small one", "64 x 64")):
         told = found[title].split("\n|")[0]
@@ -66,51 +48,38 @@ def test_records_of_a_study_cut_short_say_what_is_missing(tmp_path):
     for file in output.glob("trials/u-net/*/evaluation/per_image.csv"):
         file.unlink()
     next(output.glob("trials/lighter-u-net-8/wd0.0001-seed1/evaluation/per_image.csv")).unlink()
-    keep_records(load_results([output]), tmp_path / "results")
+    keep_records(load_studies([output]), tmp_path / "results")
     text = sections(document([tmp_path / "results"]))["Made results"]
     assert "One seed." in text
     assert "Not tested yet: U-net. Fewer seeds than planned: Lighter U-net @8." in text
 
 
-def test_only_what_stands_between_the_marks_is_replaced(records, tmp_path):
+def test_only_what_stands_between_the_marks_is_replaced(kept, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"# Mine\n{BEGIN}\nold\n{END}\n## Notes\nby hand\n")
-    result = CliRunner().invoke(app, ["study", "report", str(records), "--page", str(page)])
+    result = CliRunner().invoke(app, ["study", "report", str(kept), "--page", str(page)])
     assert result.exit_code == 0, result.exception
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# Mine\n{BEGIN}\n## The large one\n")
     assert text.endswith(f"{END}\n## Notes\nby hand\n")
     assert "\nold\n" not in text
-    write_document([records], page)
+    write_document([kept], page)
     assert page.read_text(encoding="utf-8") == text
-    assert not (records / "report").exists()
+    assert not (kept / "report").exists()
 
 
 @pytest.mark.parametrize("text", ["no marks\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"], ids=repr)
-def test_refuses_a_document_without_its_marks(records, tmp_path, text):
+def test_refuses_a_document_without_its_marks(kept, tmp_path, text):
     page = tmp_path / "page.md"
     page.write_text(text)
     with pytest.raises(InputError, match=r"page\.md: must have a beginning and an end of what is generated"):
-        write_document([records], page)
+        write_document([kept], page)
     assert page.read_text() == text
 
 
-def test_refuses_a_page_beside_another_output(records, tmp_path):
-    words = ["study", "report", str(records), "--page", str(tmp_path / "page.md"), "--output", str(tmp_path)]
+def test_refuses_a_page_beside_another_output(kept, tmp_path):
+    words = ["study", "report", str(kept), "--page", str(tmp_path / "page.md"), "--output", str(tmp_path)]
     assert "--page: must stand without" in str(CliRunner().invoke(app, words).exception)
-
-
-def test_a_comparison_of_calipers_has_a_section_of_its_own(records):
-    rows = []
-    for number in range(6):
-        for variant, dice in (("original", 0.9), ("removed", 0.8), ("moved", 0.7), ("control", 0.9)):
-            scores = {"dice": dice - number / 100, "hd95": 10.0, "hd95_monai": 11.0, "missed": 0, "false_alarm": 0}
-            about = {"case_id": str(number), "view": "l", "image": f"{number}.png", "markers": 2}
-            rows.append({**about, "moved_rows": 1, "moved_columns": 2, "variant": variant, **scores})
-    table = write_comparison(rows, records / "calipers", {"network": "Mine", "split": "test"})
-    text = sections(document([records]))["Calipers: Mine"]
-    assert table in text
-    assert "network Mine, split test." in text
 
 
 def test_a_training_that_was_no_study_takes_its_facts_from_a_few_lines(tmp_path):
@@ -142,22 +111,15 @@ def test_a_training_that_was_no_study_takes_its_facts_from_a_few_lines(tmp_path)
     assert "| kind: benign | 6 | 0.500 ± 0.100 | 0.500 (0.400 to -) |" in text
 
 
-def test_a_long_training_is_told_in_few_rows_the_last_among_them(tmp_path):
-    output = make_study(tmp_path, networks=["U-net"], seeds=[0])
-    (log,) = output.glob("trials/*/*/models/metrics.csv")
-    rows = [f"{epoch},0.8,{1 / epoch},0.2,120" for epoch in range(1, 94)]
-    log.write_text("\n".join(["epoch,train_loss,val_loss,val_mean_dice,seconds", *rows]) + "\n")
-    table = training_table(load_results([output])[0])
-    assert len(table.rows) <= 20
-    assert table.rows[-1] == ["93", "0.800", "0.011", "0.200", "2.0"]
-
-
-def test_seeds_are_told_of_those_that_differ():
-    counts = {"U-net": [1, 2, 3], "FCN-8s": [1], "FCN-16s": [1]}
-    assert _seeds(SimpleNamespace(compared=lambda: counts)) == "Seeds: 3 of U-net, 1 of each other"
-
-
-def test_a_document_that_is_not_there_is_not_made(records, tmp_path):
+def test_a_document_that_is_not_there_is_not_made(kept, tmp_path):
     with pytest.raises(InputError, match="must be a readable document, got nothing there"):
-        write_document([records], tmp_path / "page.md")
+        write_document([kept], tmp_path / "page.md")
     assert not (tmp_path / "page.md").exists()
+
+
+def test_an_unknown_reference_leaves_the_document_as_it_was(output, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\nold\n{END}\n")
+    with pytest.raises(InputError, match="--reference"):
+        write_document([output], page, reference="U-Net")
+    assert "old" in page.read_text()

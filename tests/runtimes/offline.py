@@ -31,6 +31,8 @@ def main() -> None:
         import torch
 
         from monai_lesion.networks import LighterUNet
+        from monai_lesion.pipeline.steps import Steps
+        from monai_lesion.runtimes.executions import Execution
         from monai_lesion.runtimes.factories import open_runtime
         from monai_lesion.runtimes.quantization import CalibrationImages
 
@@ -39,8 +41,8 @@ def main() -> None:
         calibration = CalibrationImages(images, images, [np.zeros((32, 32), bool)] * 2)
         with torch.inference_mode():
             for runtime, precision in (("onnx", "int8"), ("openvino", "fp32")):
-                options = {"precision": precision, "spatial_size": (32, 32), "calibration": calibration}
-                open_runtime(network, runtime, **options)(images[0])
+                execution = Execution(runtime=runtime, precision=precision, calibration=calibration)
+                open_runtime(network, Steps(input_size=(32, 32)), execution)(images[0])
     time.sleep(2)  # reports are sent by threads
     CALLED.seek(0)
     print(f"connections: {CALLED.read().split()}")

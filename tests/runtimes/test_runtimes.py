@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import torch
 from monai_lesion.errors import InputError
 from monai_lesion.machine import packages, processors
 from monai_lesion.machine.processors import Processor
-from monai_lesion.runtimes import quantization
-from monai_lesion.runtimes.factories import model_bytes, open_runtime
-from tests.runtimes.conftest import SIZE, make_segmenter
+from monai_lesion.pipeline.steps import Steps
+from monai_lesion.runtimes.executions import Execution
+from monai_lesion.runtimes.factories import open_runtime
+from tests.small_networks import SIZE, make_segmenter
 
 HERE = Path(__file__).parent
+STEPS = Steps(input_size=SIZE)
 
 
 def pictures(count=1):
@@ -31,7 +34,7 @@ def logits(network, images):
 
 def opened(network, runtime, precision="fp32", **options):
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime.split("-")[0]))
-    return open_runtime(network, runtime, precision=precision, spatial_size=SIZE, **options)
+    return open_runtime(network, STEPS, Execution(runtime=runtime, precision=precision, **options))
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx", "openvino"])
@@ -95,25 +98,28 @@ def test_rejects_what_a_runtime_lacks(network, runtime, precision, message):
     if runtime in ("onnx", "openvino"):
         pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
     with pytest.raises(InputError, match=message):
-        open_runtime(network, runtime, precision=precision, spatial_size=SIZE)
+        open_runtime(network, STEPS, Execution(runtime=runtime, precision=precision))
 
 
 def test_torch_compile_without_a_compiler_says_so(network, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"runtime: torch-compile needs a C\+\+ compiler, got none. Use runtime torch"):
-        open_runtime(network, "torch-compile")
+        open_runtime(network, STEPS, Execution(runtime="torch-compile"))
 
 
 def test_onnx_and_openvino_are_for_the_cpu(network):
     with pytest.raises(InputError, match=r"runtime: onnx runs on a CPU, got device cuda. Use runtime torch"):
-        open_runtime(network, "onnx", device="cuda")
+        open_runtime(network, STEPS, Execution(runtime="onnx", device="cuda"))
 
 
-@pytest.mark.parametrize(("runtime", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
-def test_a_missing_package_names_the_extra(network, runtime, package, monkeypatch):
+@pytest.mark.parametrize(
+    ("runtime", "package", "fix"),
+    [("onnx", "onnxruntime", "pip install onnxruntime"), ("openvino", "openvino", "pip install 'monai-lesion[cpu]'")],
+)
+def test_a_missing_package_names_what_brings_it(network, runtime, package, fix, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf"{package}: must be installed.*pip install 'monai-lesion\[cpu\]'"):
-        open_runtime(network, runtime, spatial_size=SIZE)
+    with pytest.raises(InputError, match=rf"{package}: must be installed.*{re.escape(fix)}"):
+        open_runtime(network, STEPS, Execution(runtime=runtime))
 
 
 def test_a_processor_without_bfloat16_gets_float32_and_is_told_once(network, monkeypatch, caplog):
@@ -204,18 +210,3 @@ def test_onnx_and_openvino_models_need_neither_pytorch_nor_monai():
 def test_versions_leave_out_what_is_absent():
     assert list(packages.versions(["numpy", "no-such-package"])) == ["numpy"]
     assert not packages.is_installed("no_such_package")
-
-
-def test_an_int8_model_is_kept_until_it_would_be_made_otherwise(network, monkeypatch) -> None:
-    pytest.importorskip("onnx", reason="onnx comes with the cpu extra")
-    made = []
-
-    def stand_in(model, images, *, runtime):
-        made.append(runtime)
-        return model
-
-    monkeypatch.setattr(quantization, "quantise", stand_in)
-    for method in (quantization.METHOD, quantization.METHOD, "another"):
-        monkeypatch.setattr(quantization, "METHOD", method)
-        model_bytes(network, "onnx", "int8", SIZE, quantization.CalibrationImages([], [], [], "a manifest"))
-    assert made == ["onnx", "onnx"]

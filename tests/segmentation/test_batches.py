@@ -71,7 +71,7 @@ def test_the_network_waits_for_neither_the_next_picture_nor_the_last_result(fold
 
     def reading(path, frame):
         image = read_image(path, frame=frame)
-        read[int(path.stem)].set()
+        read[int(Path(path).stem)].set()
         return image
 
     def find(image):
@@ -133,7 +133,7 @@ def test_failures_are_listed_in_the_order_of_the_files_wherever_they_arise(folde
     from monai_lesion.images.writers import write_mask
 
     def writing(mask, path, **options):
-        if path.name == "2":
+        if Path(path).name == "2":
             time.sleep(0.05)
             raise MemoryError
         return write_mask(mask, path, **options)
@@ -149,7 +149,7 @@ def test_failures_are_listed_in_the_order_of_the_files_wherever_they_arise(folde
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("could not allocate memory"), Exception("bad_alloc")])
 def test_a_picture_that_does_not_fit_the_memory_does_not_stop_the_rest(folder, tmp_path, monkeypatch, error):
     def reading(path, frame):
-        if path.name == "3.png":
+        if Path(path).name == "3.png":
             raise error
         return read_image(path, frame=frame)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -12,11 +14,20 @@ from PIL import Image
 from monai_lesion import LesionSegmenter
 from monai_lesion.errors import CheckpointError, ImageError, InputError
 from monai_lesion.images.readers import read_image, read_mask
+from monai_lesion.measures.metrics import dice
+from monai_lesion.models.bundle_networks import read_bundle
+from monai_lesion.models.writers import write_model_folder
+from monai_lesion.networks.identity import weights_id
 from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.phantoms.dicom import write_dicom
-from monai_lesion.pipeline.transforms import postprocessing, preprocessing
+from monai_lesion.pipeline.steps import Steps
+from monai_lesion.runtimes.executions import Execution
+from monai_lesion.runtimes.interfaces import Outputs
 from monai_lesion.segmentation.batches import segment_files
+from monai_lesion.segmentation.transform_segmenters import TransformSegmenter
 from tests.images import write_dicom as write_pixels
+
+STEPS = Steps(input_size=(48, 80))
 
 
 class Brightness(torch.nn.Module):
@@ -42,9 +53,7 @@ def red(rows=48, columns=80):
 
 @pytest.fixture
 def segmenter():
-    size = {"spatial_size": (48, 80)}
-    before = preprocessing(**size)
-    return LesionSegmenter(Brightness(), before, postprocessing(before, drop_channel=True), device="cpu")
+    return LesionSegmenter(Brightness(), STEPS, device="cpu")
 
 
 def test_mask_and_probability_are_upright_and_of_the_pictures_size(segmenter):
@@ -102,23 +111,19 @@ def test_rejects_arrays_that_are_no_8_bit_picture(segmenter, array):
 
 def test_bgr_networks_are_fed_blue_first():
     picture, mask = red()
-    before = preprocessing(spatial_size=(48, 80))
-    after = postprocessing(before, drop_channel=True)
-    bgr = LesionSegmenter(Brightness(channel=2), before, after, device="cpu", channel_order="bgr")
+    bgr = LesionSegmenter(Brightness(channel=2), replace(STEPS, channel_order="bgr"), device="cpu")
     np.testing.assert_array_equal(bgr(picture).mask, mask)
-    rgb = LesionSegmenter(Brightness(channel=2), before, after, device="cpu")
+    rgb = LesionSegmenter(Brightness(channel=2), STEPS, device="cpu")
     assert not rgb(picture).mask.any()
 
 
 def test_rejects_an_unknown_channel_order():
     with pytest.raises(InputError, match=r'channel_order.*"rgb" or "bgr", got grb'):
-        LesionSegmenter(Brightness(), channel_order="grb")
+        LesionSegmenter(Brightness(), Steps(channel_order="grb"))
 
 
 def test_threshold_first_still_gives_a_probability_of_the_pictures_size():
-    before = preprocessing(spatial_size=(48, 80))
-    after = postprocessing(before, order="threshold_first", drop_channel=True)
-    result = LesionSegmenter(Brightness(), before, after, device="cpu")(red(60, 100)[0])
+    result = LesionSegmenter(Brightness(), replace(STEPS, order="threshold_first"), device="cpu")(red(60, 100)[0])
     assert result.probability.shape == result.mask.shape == (60, 100)
     assert len(np.unique(result.probability)) > 2
 
@@ -208,23 +213,23 @@ def test_a_picture_too_large_for_the_memory_does_not_stop_the_rest(segmenter, fo
     (folder / "d.dcm").unlink()
     asked = []
 
-    def short_of_memory(batch):
-        asked.append(batch)
+    def short_of_memory(images):
+        asked.append(images)
         if len(asked) == 1:
             raise error
-        return Brightness()(batch)
+        return Outputs((images[:, :1] - 0.5) * 20)
 
-    segmenter._logits = short_of_memory
+    segmenter.runtime.run = short_of_memory
     with pytest.raises(InputError, match=r"(?s)1 of 2 could not.*a\.png: needs more memory than there is, got 48 x 80"):
         segment_files(segmenter, folder, tmp_path / "out", progress=False)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
 
 
 def test_other_errors_of_a_network_are_not_taken_for_that(segmenter):
-    def broken(batch):
+    def broken(images):
         raise RuntimeError("a shape does not fit")
 
-    segmenter._logits = broken
+    segmenter.runtime.run = broken
     with pytest.raises(RuntimeError, match="a shape does not fit"):
         segmenter(red()[0])
 
@@ -304,11 +309,10 @@ def test_a_crop_shows_the_network_the_region_and_gives_the_whole_mask(tmp_path):
             seen.append(x[0, 0].numpy().copy())
             return super().forward(x)
 
-    before = preprocessing(spatial_size=(24, 40))
-    options = {"postprocess": postprocessing(before, drop_channel=True), "device": "cpu"}
+    steps, options = Steps(input_size=(24, 40)), {"device": "cpu"}
     file = red_dicom(tmp_path / "a.dcm", SequenceOfUltrasoundRegions=[tissue(4, 8, 28, 48), tissue(30, 0, 48, 20)])
     picture, mask = red()
-    result = LesionSegmenter(Watching(), before, crop=True, **options)(file)
+    result = LesionSegmenter(Watching(), steps, crop=True, **options)(file)
     np.testing.assert_allclose(seen[0], picture[4:28, 8:48, 0] / np.float32(255))
     expected = np.zeros_like(mask)
     expected[4:28, 8:48] = mask[4:28, 8:48]
@@ -318,12 +322,12 @@ def test_a_crop_shows_the_network_the_region_and_gives_the_whole_mask(tmp_path):
     box = {"top": 4, "left": 8, "bottom": 28, "right": 48}
     assert result.to_dict()["region"] == box
     assert result.algorithm.settings["crop"] == "rows 4-28 columns 8-48"
-    whole = LesionSegmenter(Brightness(), before, **options)(file)
+    whole = LesionSegmenter(Brightness(), steps, **options)(file)
     assert whole.region is None
     assert whole.to_dict()["region"] is None
     assert "crop" not in whole.algorithm.settings
-    uncropped = LesionSegmenter(Brightness(), before, crop=True, **options)(picture)
-    np.testing.assert_array_equal(uncropped.mask, LesionSegmenter(Brightness(), before, **options)(picture).mask)
+    uncropped = LesionSegmenter(Brightness(), steps, crop=True, **options)(picture)
+    np.testing.assert_array_equal(uncropped.mask, LesionSegmenter(Brightness(), steps, **options)(picture).mask)
 
 
 def test_the_region_around_the_lesion_gives_the_millimetres_and_the_json_says_so(segmenter, tmp_path):
@@ -353,9 +357,82 @@ def weights(tmp_path_factory):
 
 def test_bundle_gives_network_and_transforms(weights):
     overrides = {"network_def#group_size": 1, "spatial_size": [32, 32]}
-    segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=weights, device="cpu", overrides=overrides)
+    segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=weights, overrides=overrides)
     assert segmenter(red()[0]).mask.shape == (48, 80)
     assert not segmenter.network.training
+    assert segmenter.steps == Steps((32, 32))
+    result = segmenter(red()[0]).to_dict()
+    told = {"network": "LighterUNet(group_size=1)", "runtime": "onnx fp32", "input_size": [32, 32]}
+    assert {name: result[name] for name in told} == told
+    assert result["weights_id"] == segmenter.algorithm.weights
+    assert [result[name] for name in ("decision", "trust", "intervals")] == [None] * 3
+
+
+def test_a_bundle_without_a_model_folder_is_converted_and_says_so(weights, caplog):
+    overrides = {"network_def#group_size": 1, "spatial_size": [32, 32], "threshold": 0.4}
+    with caplog.at_level("INFO"):
+        segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=weights, overrides=overrides)
+    assert caplog.text.count("for ONNX Runtime, in this run only") == 1
+    assert segmenter.steps.threshold == 0.4
+    plain = LesionSegmenter(segmenter.network, segmenter.steps, device="cpu")
+    assert dice(segmenter(red()[0]).mask, plain(red()[0]).mask) >= 0.999
+
+
+def test_a_trained_bundle_is_opened_without_being_converted(weights, tmp_path, caplog):
+    overrides = {"network_def#group_size": 1, "spatial_size": [32, 32]}
+    network = read_bundle(BUNDLE, weights=weights, overrides=overrides).network
+    bundle = tmp_path / "bundle"
+    shutil.copytree(BUNDLE / "configs", bundle / "configs")
+    (bundle / "models").mkdir()
+    shutil.copy(weights, bundle / "models" / "model.pt")
+    write_model_folder(network, bundle / "models", steps=Steps((32, 32)))
+    with caplog.at_level("INFO"):
+        opened = LesionSegmenter.from_bundle(bundle)
+    assert "converting" not in caplog.text
+    assert opened.algorithm.weights == weights_id(network.state_dict())
+    torch.save({"model": {name: value * 2 for name, value in network.state_dict().items()}}, weights)
+    shutil.copy(weights, bundle / "models" / "model.pt")  # trained on, by something that writes no folder
+    with pytest.raises(CheckpointError, match=r"weights of LighterUNet\(group_size=128\)"):
+        LesionSegmenter.from_bundle(bundle)
+    torch.save({"model": network.state_dict()}, weights)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"postprocessing#_target_": "monai.transforms.Compose"}, {"preprocessing#augment": True}],
+    ids=["another class", "another option"],
+)
+def test_a_bundle_with_transforms_of_its_own_keeps_them(weights, overrides):
+    found = read_bundle(BUNDLE, weights=weights, overrides={"network_def#group_size": 1})
+    assert found.steps == Steps()
+    config = {"_target_": "monai.transforms.Compose", "transforms": []}
+    own = {"postprocessing": config} if "postprocessing#_target_" in overrides else overrides
+    found = read_bundle(BUNDLE, weights=weights, overrides={"network_def#group_size": 1, **own})
+    assert found.steps is None
+
+
+def test_own_transforms_segment_through_monai(weights):
+    own = {"network_def#group_size": 1, "spatial_size": [32, 32], "preprocessing#calipers": 0.0}
+    segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=weights, overrides=own, runtime="torch")
+    assert isinstance(segmenter, TransformSegmenter)
+    plain = LesionSegmenter.from_bundle(
+        BUNDLE, weights=weights, overrides={"network_def#group_size": 1, "spatial_size": [32, 32]}, runtime="torch"
+    )
+    assert dice(segmenter(red()[0]).mask, plain(red()[0]).mask) >= 0.999
+    assert segmenter(red()[0]).to_dict()["input_size"] == [32, 32]
+
+
+def test_an_execution_is_one_object_or_its_parts():
+    one = LesionSegmenter(Brightness(), STEPS, execution=Execution(device="cpu", runtime="torch", crop=True))
+    assert (one.crop, one.settings["runtime"]) == (True, "torch fp32")
+    with pytest.raises(InputError, match="execution: must be one object or its parts, got both, with crop"):
+        LesionSegmenter(Brightness(), execution=Execution(), crop=True)
+    with pytest.raises(InputError, match="colour: must be of device, runtime, precision, crop, calibration"):
+        LesionSegmenter(Brightness(), colour="red")
+    with pytest.raises(InputError, match="precision: must be of fp32, bf16, int8, got fp64"):
+        LesionSegmenter(Brightness(), precision="fp64")
+    with pytest.raises(InputError, match="precision: needs a runtime, got bf16"):
+        LesionSegmenter(Brightness(), precision="bf16")
 
 
 def test_weights_of_another_variant_are_refused_with_both_names(weights):

@@ -8,8 +8,8 @@ import torch
 
 from monai_lesion.phantoms.files import write_phantoms
 from monai_lesion.report.paper import LADDER
-from monai_lesion.report.results import load_results
-from monai_lesion.report.tables import results_table
+from monai_lesion.report.studies import load_studies
+from monai_lesion.report.study_tables import results_table
 from monai_lesion.study.engines import SequentialEngine
 from monai_lesion.study.runs import prepare, run_study
 from monai_lesion.study.specifications import load_study
@@ -80,8 +80,8 @@ def test_every_rung_trains_and_stands_beside_the_papers(tmp_path):
     )
     outcome = run_study(study, place, SequentialEngine(threads=1), say=lambda line: None)
     assert (outcome.trained, outcome.tested, outcome.failures) == (7, 7, {})
-    (results,) = load_results([tmp_path / "out"])
-    hashes = {trials[0].record["weights_hash"] for trials in results.compared().values()}
+    (results,) = load_studies([tmp_path / "out"])
+    hashes = {trials[0].record["weights_id"] for trials in results.compared().values()}
     assert len(hashes) == 6  # in one epoch the schedule has nothing to halve yet
     table = results_table(results, {})
     column = table.columns.index("Dice (paper, other data)")

@@ -15,6 +15,7 @@ from monai_lesion.datasets.manifests import load_manifest, write_manifest
 from monai_lesion.errors import InputError
 from monai_lesion.images.readers import read_mask
 from monai_lesion.networks import LighterUNet
+from monai_lesion.networks.identity import weights_id
 from monai_lesion.training import EvaluationTables, SaveMasks
 
 SHAPE = (20, 30)
@@ -79,7 +80,8 @@ def test_summary_says_what_was_evaluated(data, tmp_path):
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert summary["manifest"] == "boxes"
     assert summary["network"] == "LighterUNet(group_size=2)"
-    assert summary["weights_sha256"] == hashlib.sha256(b"any").hexdigest()
+    assert summary["weights_file_sha256"] == hashlib.sha256(b"any").hexdigest()
+    assert summary["weights_id"] == weights_id(network.state_dict())
     assert (summary["split"], summary["order"], summary["unit"]) == ("test", "resize_first", "px")
     assert (summary["n"], summary["cases"], summary["missed"], summary["dice"]["mean"]) == (3, 2, 1, 0.5)
     assert summary["by"]["device"]["A"]["dice"]["mean"] == 0.5

@@ -21,7 +21,7 @@ from monai_lesion.commands import app as cli
 from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.images.readers import read_mask
 from monai_lesion.networks import LighterUNet
-from monai_lesion.pipeline.transforms import preprocessing
+from monai_lesion.pipeline.steps import Steps
 from monai_lesion.training.packaging import package_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def bundle(tmp_path_factory):
         (folder / name).write_text("{}")
     torch.manual_seed(3)
     network = LighterUNet(group_size=1)
-    probability = LesionSegmenter(network, preprocessing(spatial_size=[32, 32]), device="cpu")(PICTURE).probability
+    probability = LesionSegmenter(network, Steps((32, 32)), device="cpu")(PICTURE).probability
     values = np.sort(probability, axis=None)[200:-200]
     between = float(values[np.diff(values).argmax() :][:2].mean())
     with torch.no_grad():  # a threshold within the picture, far from every pixel, so that its mask says something

@@ -17,7 +17,7 @@ from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.others.generic import strtobool
 
-from monai_lesion._version import __version__
+from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError
 from monai_lesion.label.folders import served_bundles
 from monai_lesion.label.server.answers import refusals
@@ -54,7 +54,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         except InputError as error:
             logger.critical("The app cannot start: %s", error)
             raise SystemExit(1) from error
-        what = "Finds lesions in ultrasound images. Research use only; not a medical device"
+        what = f"Finds lesions in ultrasound images. {NOTICE}"
         super().__init__(app_dir, studies, conf, name="monai_lesion", description=what, version=__version__)
 
     def init_datastore(self) -> Datastore:

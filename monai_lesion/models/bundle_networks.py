@@ -1,0 +1,124 @@
+"""The network of a MONAI bundle and the steps around it, read from its config with PyTorch and MONAI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
+from torch import nn
+
+from monai_lesion.errors import InputError, root_cause
+from monai_lesion.models.descriptions import WEIGHTS
+from monai_lesion.networks.checkpoints import load_weights
+from monai_lesion.networks.definitions import build_network
+from monai_lesion.pipeline.steps import Steps
+
+ROOM = "monai_lesion.pipeline.transforms"
+# What may stand in a bundle's config for its steps to be ours; the class ends upright whatever the last steps do.
+BEFORE = {"_target_": f"{ROOM}.preprocessing", "keys": ["image"]}
+AFTER = {"_target_": f"{ROOM}.postprocessing", "preprocessing": "@preprocessing", "source": "pred", "target": "pred"}
+ENDS = ("upright", "drop_channel")
+
+
+@dataclass(frozen=True)
+class BundleNetwork:
+    """What a bundle segments with.
+
+    Attributes:
+        network: with its weights, in evaluation mode.
+        network_def: class and arguments, where they are of :mod:`monai_lesion.networks` and literals.
+        steps: around the network; None where the bundle has transforms of its own.
+        preprocess: its transforms before the network.
+        postprocess: its transforms after the network.
+        name: of the bundle's folder.
+        version: of the bundle; empty where it has none.
+    """
+
+    network: nn.Module
+    network_def: dict[str, Any] | None
+    steps: Steps | None
+    preprocess: Compose
+    postprocess: Compose
+    name: str
+    version: str
+
+
+def read_bundle(
+    bundle: str | Path, *, weights: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> BundleNetwork:
+    """Read ``configs/inference.json`` and the weights of a bundle. A bundle is code: its expressions are run.
+
+    Args:
+        bundle: its folder.
+        weights: file of the weights; None takes ``models/model.pt``.
+        overrides: config values, such as ``{"network_def#group_size": 16}``.
+
+    Raises:
+        InputError: when the folder is no bundle, or an override is unknown to it or the network.
+        CheckpointError: when the weights are missing or another network's.
+    """
+    root = Path(bundle)
+    config = root / "configs" / "inference.json"
+    if not config.is_file():
+        raise InputError(root, "must be a bundle with configs/inference.json", got="none")
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    parser["bundle_root"], parser["device"] = str(root), "cpu"
+    for key, value in (overrides or {}).items():
+        if key.replace("::", "#").split("#")[0] not in parser.config:
+            known = ", ".join(name for name in parser.config if not name.startswith("_"))
+            raise InputError(key, f"must be a key of {config}: {known}", got=f"{key}={value}")
+        try:
+            parser[key] = value
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(key, f"must be a key of {config}", got=value) from error
+    try:
+        definition = _literal(parser)
+        network, *around = map(parser.get_parsed_content, ("network_def", "preprocessing", "postprocessing"))
+        steps = _steps(parser)
+    except Exception as error:  # MONAI wraps whatever a component raises
+        raise InputError(config, "must describe network and transforms", got=root_cause(error)) from error
+    load_weights(network, weights or root / "models" / WEIGHTS)
+    name = root.resolve().name
+    return BundleNetwork(network.eval(), definition, steps, around[0], around[1], name, _version(root))
+
+
+def _literal(parser: ConfigParser) -> dict[str, Any] | None:
+    """The ``network_def`` where it can be built again from the text alone."""
+    definition = parser["network_def"]
+    try:
+        build_network(definition)
+    except (InputError, AttributeError, TypeError):
+        return None
+    return dict(definition)
+
+
+def _steps(parser: ConfigParser) -> Steps | None:
+    """The steps that the config describes by our functions and known arguments; None for any others."""
+    before, after = dict(parser["preprocessing"]), dict(parser["postprocessing"])
+    plain = {key: value for key, value in before.items() if key != "spatial_size"}
+    given = {"input_size": _value(parser, "preprocessing#spatial_size")} if "spatial_size" in before else {}
+    for name in ("threshold", "keep", "order"):
+        if name in after:
+            given[name] = _value(parser, f"postprocessing#{name}")
+            del after[name]
+    rest = {key: value for key, value in after.items() if key not in ENDS}
+    ours = plain.items() <= BEFORE.items() and rest.items() <= AFTER.items()
+    if not ours or before.get("_target_") is None or "preprocessing" not in after:
+        return None
+    return Steps(**given)
+
+
+def _value(parser: ConfigParser, key: str) -> Any:
+    value = parser.get_parsed_content(key)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _version(root: Path) -> str:
+    file = root / "configs" / "metadata.json"
+    return str(json.loads(file.read_text(encoding="utf-8")).get("version", "")) if file.is_file() else ""

@@ -1,0 +1,108 @@
+"""From a ``network_def``, the bundle's description of a network, to the network, without MONAI's config parser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from monai_lesion.errors import InputError
+from monai_lesion.networks.identities import identify
+
+TARGET = "_target_"
+ROOM = "monai_lesion.networks"
+EXPRESSIONS = ("$", "@", "%")  # by which a config of MONAI means code, another value or another file
+
+
+def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) -> nn.Module:
+    """Build the network that a ``network_def`` describes: a class and its arguments, which are plain values.
+
+    An argument may be a ``network_def`` itself, as of a network around another.
+
+    Args:
+        network_def: ``{"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8}``.
+        any_class: also import a class from elsewhere, for a definition that the user wrote, such as a study's. One that
+            came with weights must not decide what is imported.
+
+    Raises:
+        InputError: when it is no such description, names another class, or the class refuses its arguments.
+
+    Example:
+        >>> type(build_network({"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8})).__name__
+        'LighterUNet'
+        >>> build_network({"_target_": "os.system", "command": "ls"})
+        Traceback (most recent call last):
+        monai_lesion.errors.InputError: network_def: _target_ must be a class of monai_lesion.networks, got os.system...
+    """
+    return _build(network_def, "network_def", any_class)
+
+
+def definition_of(network: nn.Module) -> dict[str, Any] | None:
+    """The ``network_def`` of one of the paper's networks, told by its tensors; None for any other.
+
+    Example:
+        >>> from monai_lesion.networks import LighterUNet
+        >>> definition_of(LighterUNet(group_size=8))
+        {'_target_': 'monai_lesion.networks.LighterUNet', 'group_size': 8}
+    """
+    found = identify({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
+    if found is None or type(network) is not found[0]:
+        return None
+    defaults = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
+    arguments = {name: value for name, value in found[1].items() if defaults.get(name) != value}
+    if (stride := getattr(network, "stride", None)) is not None:  # of an FCN: not in its shapes
+        arguments["stride"] = stride
+    return {"_target_": f"{ROOM}.{found[0].__name__}", **arguments}
+
+
+def _build(definition: Any, where: str, any_class: bool) -> nn.Module:
+    if not isinstance(definition, Mapping) or not isinstance(definition.get(TARGET), str):
+        raise InputError(where, f'must be an object with "{TARGET}", the class of a network', got=definition)
+    target = definition[TARGET]
+    kind = _class(target, where, any_class)
+    arguments = {}
+    for name, value in definition.items():
+        if name == TARGET or name == "_desc_":
+            continue
+        if name.startswith("_"):
+            raise InputError(where, f"may have {TARGET} and the arguments of the class", got=repr(name))
+        arguments[name] = _argument(value, f"{where}#{name}", any_class)
+    try:
+        network = kind(**arguments)
+    except TypeError as error:
+        raise InputError(where, f"must have arguments that {target} takes", got=error) from error
+    if not isinstance(network, nn.Module):
+        raise InputError(where, "must be a network, an nn.Module", got=f"{target}, {type(network).__name__}")
+    return network
+
+
+def _class(target: str, where: str, any_class: bool) -> Callable[..., Any]:
+    module, _, name = target.rpartition(".")
+    rule, fix = f"{TARGET} must be a class of {ROOM}", "Such as monai_lesion.networks.LighterUNet"
+    if not any_class and module != ROOM and not module.startswith(f"{ROOM}."):
+        raise InputError(where, rule, got=target, fix=fix)
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(where, f"{TARGET} must be a class that can be imported", got=f"{target} ({error})") from error
+    ours = isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith(f"{ROOM}.")
+    if not (ours or (any_class and callable(found))):
+        raise InputError(where, rule, got=target, fix=fix)
+    return found  # type: ignore[no-any-return]
+
+
+def _argument(value: Any, where: str, any_class: bool) -> Any:
+    """A plain value, or the network of a definition within a definition."""
+    if isinstance(value, Mapping):
+        if TARGET in value:
+            return _build(value, where, any_class)
+        return {key: _argument(each, f"{where}#{key}", any_class) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_argument(each, f"{where}#{number}", any_class) for number, each in enumerate(value)]
+    if isinstance(value, str) and value.startswith(EXPRESSIONS):
+        raise InputError(where, "must be a plain value, not an expression", got=repr(value))
+    if value is not None and not isinstance(value, (str, bool, int, float)):
+        raise InputError(where, "must be a plain value: text, number, true, false, null or a list", got=type(value))
+    return value

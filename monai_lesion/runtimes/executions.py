@@ -1,0 +1,100 @@
+"""How a network is to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_lesion.errors import InputError
+from monai_lesion.runtimes.interfaces import PRECISIONS, Runtime
+
+if TYPE_CHECKING:
+    from monai_lesion.runtimes.quantization import CalibrationImages
+
+NAMES = ("torch", "torch-compile", "onnx", "openvino")  # any other name but "auto" is a folder's
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network is to be run; one object in place of its parts wherever a segmenter is opened.
+
+    Args:
+        device: where PyTorch runs it, such as ``"cpu"`` or ``"cuda"``; the other runtimes run on the CPU. None leaves
+            it to the runtime.
+        runtime: ``"onnx"``, ``"openvino"``, ``"torch"``, ``"torch-compile"``, ``"auto"`` for the fastest of them on
+            this machine, the folder of a model of the same weights, or a runtime that is open already. None takes ONNX
+            Runtime for a model folder or a bundle, and PyTorch on another device than the CPU.
+        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; None is the model's own, and with ``"auto"`` any.
+        crop: show the network only the largest region of 2-D tissue that the DICOM header names, without banner and
+            colour bar; a picture without one is shown whole.
+        calibration: pictures for int8: a manifest whose paths start from its own folder, or what
+            :func:`~monai_lesion.runtimes.quantization.calibration_images` read.
+
+    Raises:
+        InputError: for an unknown precision.
+    """
+
+    device: str | None = None
+    runtime: str | Path | Runtime | None = None
+    precision: str | None = None
+    crop: bool = False
+    calibration: CalibrationImages | str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.device is not None:
+            object.__setattr__(self, "device", str(self.device))  # a torch.device too
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise InputError("precision", f"must be of {', '.join(PRECISIONS)}", got=self.precision)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether no other device is asked for."""
+        return self.device is None or self.device.split(":")[0] == "cpu"
+
+    def check_cpu(self) -> None:
+        """See that no other device is asked of a runtime that has none.
+
+        Raises:
+            InputError: when it is.
+        """
+        if not self.on_cpu:
+            got = f"device {self.device}"
+            raise InputError("runtime", f"{self.runtime} runs on a CPU", got=got, fix="Use runtime torch")
+
+    def calibration_images(self, input_size: tuple[int, int]) -> CalibrationImages:
+        """The pictures for int8, read where a manifest is named.
+
+        Raises:
+            InputError: when there are none.
+        """
+        if self.calibration is None:
+            fix = "Give a calibration manifest, or the folder that monai-lesion export --int8 wrote as runtime"
+            raise InputError("precision", "int8 needs calibration pictures", got="none", fix=fix)
+        if isinstance(self.calibration, (str, Path)):
+            from monai_lesion.runtimes.quantization import calibration_images
+
+            return calibration_images(self.calibration, spatial_size=input_size)
+        return self.calibration
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder that is named as runtime."""
+        if self.runtime is None or isinstance(self.runtime, Runtime) or self.runtime in (*NAMES, "auto"):
+            return None
+        return Path(self.runtime)
+
+    @classmethod
+    def of(cls, execution: Execution | None, options: dict[str, Any]) -> Execution:
+        """An execution as a function takes it: one object, or its parts by name.
+
+        Raises:
+            InputError: for both, or an unknown part.
+        """
+        known = [each.name for each in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise InputError(name, f"must be of {', '.join(known)}", got="an unknown option")
+        if execution is not None and options:
+            raise InputError("execution", "must be one object or its parts", got=f"both, with {', '.join(options)}")
+        return execution or cls(**options)

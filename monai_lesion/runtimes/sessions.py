@@ -1,0 +1,61 @@
+"""Model files opened for the CPU, their makers' usage reporting off.
+
+This file stands alone save for the switch of the reporting, for copies of both travel with every exported model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai_lesion.machine.reporting import silence_reporting
+
+QUIET = 3  # errors only
+# Left to itself OpenVINO takes bf16 wherever it can. What is not int8 in an int8 model runs in whatever is fastest.
+HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}, "int8": {}}
+
+
+def open_onnx(model: str | Path | bytes, *, threads: int | None = None) -> Any:
+    """An ``onnxruntime.InferenceSession``.
+
+    Args:
+        model: a file, or its bytes.
+        threads: how many; None takes one a core.
+    """
+    silence_reporting()
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # official builds for Windows
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def open_openvino(model: Any, *, precision: str = "fp32", threads: int | None = None) -> Any:
+    """An ``openvino.CompiledModel``, for short waits rather than for many images at once.
+
+    Args:
+        model: a file (``.xml`` or ``.onnx``), the bytes of an ONNX model, or an ``openvino.Model``.
+        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        threads: how many; None takes one a core.
+    """
+    silence_reporting()
+    import openvino
+
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **HINTS[precision]}
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    core = openvino.Core()
+    if isinstance(model, (str, Path, bytes)):
+        model = core.read_model(model if isinstance(model, bytes) else str(model))
+    return core.compile_model(model, "CPU", options)
+
+
+def open_torchscript(model: str | Path) -> Any:
+    """A ``torch.jit.ScriptModule``."""
+    import torch
+
+    return torch.jit.load(str(model), map_location="cpu")  # type: ignore[no-untyped-call]

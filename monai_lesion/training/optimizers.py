@@ -1,0 +1,107 @@
+"""Parameters in groups, a learning rate that rises once and falls, and gradients of bounded length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.engines import IterationEvents
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
+
+from monai_lesion.errors import InputError
+
+
+def parameter_groups(
+    network: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, encoder_lr_factor: float = 1.0
+) -> list[dict[str, Any]]:
+    """The parameters of a network for an optimiser: a pre-trained encoder slower, norms and biases without decay.
+
+    Args:
+        network: an encoder is what the ``encoder_parameters()`` of the network, or of the one it wraps, names.
+        learning_rate: of all but the encoder.
+        weight_decay: of the weights; norms and biases have one dimension, and none.
+        encoder_lr_factor: the encoder's learning rate is this much of ``learning_rate``.
+
+    Returns:
+        One to four groups, those of the decoder first.
+
+    Raises:
+        InputError: when the learning rate or the factor is not positive.
+    """
+    if learning_rate <= 0 or encoder_lr_factor <= 0:
+        got = f"{learning_rate} and {encoder_lr_factor}"
+        raise InputError("learning_rate and encoder_lr_factor", "must be positive", got=got)
+    holder = next((module for module in network.modules() if hasattr(module, "encoder_parameters")), None)
+    encoder = set() if holder is None else {id(parameter) for parameter in holder.encoder_parameters()}  # type: ignore[operator]
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in encoder, parameter.dim() < 2), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": learning_rate * (encoder_lr_factor if slow else 1.0),
+            "weight_decay": 0.0 if plain else weight_decay,
+        }
+        for (slow, plain), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def one_cycle(
+    optimizer: Optimizer, *, max_epochs: int, epoch_length: int, warm_up: float = 0.3, **options: Any
+) -> OneCycleLR:
+    """One rise and fall of the learning rate over a whole training; every group peaks at its own rate.
+
+    Args:
+        optimizer: its groups' learning rates are the peaks.
+        max_epochs: epochs of the training.
+        epoch_length: steps of each.
+        warm_up: share of the training before the peak.
+        options: further ones of PyTorch's ``OneCycleLR``.
+
+    Raises:
+        InputError: when the rise or the fall would have less than one step.
+
+    Source:
+        Smith and Topin, *Super-convergence*, 2018.
+    """
+    steps = max_epochs * epoch_length
+    if not 0 < warm_up < 1:
+        raise InputError("warm_up", "must be a share between 0 and 1", got=warm_up)
+    if steps * warm_up < 2 or steps * (1 - warm_up) < 2:
+        rule, fix = "must leave the learning rate time to rise and fall", "Raise --max_epochs, or lower --batch_size"
+        raise InputError("--max_epochs", rule, got=f"{max_epochs} epochs of {epoch_length} steps", fix=fix)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=warm_up, **options)
+
+
+class ClipGradients:
+    """Shorten the gradient of a step to a largest length, so that no one batch throws the weights far.
+
+    Neither MONAI nor ignite has such a handler.
+
+    Args:
+        max_norm: the largest length, over all parameters.
+
+    Raises:
+        InputError: when it is not positive.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        if not max_norm > 0:
+            raise InputError("--clip_norm", "must be positive, or null", got=max_norm)
+        self.max_norm = max_norm
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Shorten the gradient of one step."""
+        trainer: Any = engine
+        if trainer.amp and trainer.scaler is not None:  # mixed precision on CUDA scales the gradients
+            trainer.scaler.unscale_(trainer.optimizer)
+        torch.nn.utils.clip_grad_norm_(trainer.network.parameters(), self.max_norm)

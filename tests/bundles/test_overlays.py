@@ -1,0 +1,41 @@
+"""The bundle's overlays: networks of the paper, the same as a study trains, presets, and recipes, tested elsewhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigParser
+
+from monai_lesion.models.presets import preset_names
+from monai_lesion.networks.complexity import NETWORKS
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
+RECIPES = ("converge",)
+OVERLAYS = {path.stem: path for path in sorted((BUNDLE / "overlays").glob("*.json")) if path.stem not in RECIPES}
+
+
+def definition(variant):
+    return {"_target_": f"monai_lesion.networks.{variant.network.__name__}", **variant.options}
+
+
+def test_there_is_one_for_each_network():
+    found = [
+        json.loads(path.read_text())["network_def"] for name, path in OVERLAYS.items() if name not in preset_names()
+    ]
+    wanted = [definition(variant) for variant in NETWORKS.values()]
+    assert sorted(found, key=str) == sorted(wanted, key=str)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_replaces_the_network_whole_and_names_keys_that_exist(name):
+    for config in ("train", "inference"):
+        parser = ConfigParser()
+        parser.read_config([str(BUNDLE / "configs" / f"{config}.json"), str(OVERLAYS[name])])
+        assert "group_size" not in parser["network_def"] or "LighterUNet" in parser["network_def"]["_target_"]
+    plain = json.loads((BUNDLE / "configs" / "train.json").read_text())
+    assert set(json.loads(OVERLAYS[name].read_text())) <= set(plain)
+
+
+def test_weight_decays_are_the_authors_where_those_are_known():
+    known = {name: json.loads(path.read_text()).get("weight_decay") for name, path in OVERLAYS.items()}
+    assert {name: decay for name, decay in known.items() if decay} == {"light_unet": 1e-3, "lighter_unet_1": 1e-2}

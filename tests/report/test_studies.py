@@ -1,0 +1,65 @@
+"""What trials left, and what may be compared."""
+
+import json
+
+import pytest
+
+from monai_lesion.errors import InputError
+from monai_lesion.report.documents import document
+from monai_lesion.report.pages import write_report
+from monai_lesion.report.studies import load_studies
+from tests.report.records import change, make_study
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"manifest": {"path": "x", "file_sha256": "dd" * 32}},
+            "a table must have one manifest, got aaaaaaaaaaaa in",
+        ),
+        ({"spatial_size": [128, 128]}, "a table must have one input resolution, got 64 x 64 in .*, 128 x 128 in"),
+    ],
+    ids=["manifests", "resolutions"],
+)
+def test_refuses_to_mix(tmp_path, values, message):
+    output = make_study(tmp_path)
+    change(output, "trials/lighter-u-net-8/wd0.0001-seed1/run.json", **values)
+    with pytest.raises(InputError, match=message):
+        write_report([output], cpu_time=False)
+    assert not (output / "report").exists()
+
+
+def test_refuses_to_mix_test_images(tmp_path):
+    output = make_study(tmp_path)
+    file = next(output.glob("trials/u-net/wd0.0001-seed1/evaluation/per_image.csv"))
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(InputError, match=r"one set of test images, got 12 images in .*, 11 images in"):
+        load_studies([output])
+
+
+def test_refuses_a_folder_without_trials_and_a_study_without_tests(tmp_path):
+    with pytest.raises(InputError, match="must hold the trials of a study, or kept records, got none"):
+        load_studies([tmp_path])
+    output = make_study(tmp_path)
+    for file in output.glob("trials/*/*/evaluation/per_image.csv"):
+        file.unlink()
+    with pytest.raises(InputError, match="at least one network must have been tested, got 4 trials without"):
+        load_studies([output])
+
+
+def test_refuses_an_unknown_reference(output, tmp_path):
+    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8; U-net, got U-Net"):
+        write_report([output], tmp_path, reference="U-Net", cpu_time=False)
+    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8; U-net, got U-Net"):
+        document([output], reference="U-Net")
+
+
+def test_an_evaluation_made_by_hand_is_a_record_too(tmp_path):
+    source = make_study(tmp_path / "made", networks=["U-net"], seeds=[0])
+    trial = next(source.glob("trials/*/*"))
+    (tmp_path / "results" / "one").mkdir(parents=True)
+    (trial / "evaluation" / "per_image.csv").rename(tmp_path / "results" / "one" / "per_image.csv")
+    summary = {"network": "UNet()", "manifest": "phantoms", "order": "resize_first"}
+    (tmp_path / "results" / "one" / "summary.json").write_text(json.dumps(summary))
+    assert "| UNet() |" in document([tmp_path / "results"])
