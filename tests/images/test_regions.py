@@ -48,6 +48,8 @@ CHOSEN = {
     "the largest": ([box(0, 0, 40, 90), box(0, 100, 90, 200), box(50, 0, 90, 90)], 1),
     "of a dual screen the left": ([box(0, 100, 90, 190), box(0, 0, 90, 90)], 1),
     "of two one above the other the upper": ([box(50, 0, 90, 90), box(5, 0, 45, 90)], 1),
+    "upper before left": ([box(50, 0, 90, 90), box(5, 100, 45, 190)], 1),
+    "upper before left in the other order": ([box(5, 100, 45, 190), box(50, 0, 90, 90)], 0),
     "not one that reaches out": ([box(0, 0, 100, 300), box(0, 0, 40, 40)], 1),
     "not a strip": ([box(0, 0, 10, 200), box(20, 0, 52, 32)], 1),
 }

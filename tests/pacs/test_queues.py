@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from monai_lesion.errors import InputError
@@ -19,6 +22,63 @@ def killed(queue):
     """Another process on the same folder; the lock of a killed one is gone."""
     queue.release()
     return Queue(queue.folder)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What is flushed to the disk, with the bytes that it then had, and what is renamed, in this order."""
+    noted, flush, rename = [], os.fsync, os.replace
+
+    def fsync(handle):
+        flush(handle)
+        state = os.fstat(handle)
+        noted.append(("flush", state.st_ino, state.st_size))
+
+    def replace(source, target):
+        rename(source, target)
+        noted.append(("rename", Path(target)))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    return noted
+
+
+def flushed(path):
+    state = path.stat()
+    return "flush", state.st_ino, state.st_size
+
+
+def test_image_is_on_the_disk_when_it_is_acknowledged(queue, steps):
+    """A power cut after it finds the content, its name and its job: each is flushed, the content before it is named."""
+    job = queue.open()
+    queue.receive(job, "1.2.3", b"image")
+    (image,) = (queue.incoming / job).iterdir()
+    expected = [flushed(image), ("rename", image)]
+    if os.name == "posix":  # elsewhere a folder cannot be flushed
+        expected += [flushed(image.parent), flushed(queue.incoming)]
+    assert image.stat().st_size == 5
+    assert steps == expected
+
+
+def test_result_is_on_the_disk_when_its_image_may_go(queue, steps, tmp_path):
+    file = tmp_path / "object.dcm"
+    file.write_bytes(b"object")
+    queue.offer("1.2.3", file)
+    (result,) = queue.results()
+    folders = [flushed(queue.outgoing)] if os.name == "posix" else []
+    assert steps == [flushed(result), ("rename", result), *folders]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be flushed")
+def test_sending_is_on_the_disk_before_and_after_it(queue, steps, tmp_path):
+    file = tmp_path / "object.dcm"
+    file.write_bytes(b"object")
+    queue.offer("1.2.3", file)
+    steps.clear()
+    queue.attempt(queue.results()[0])
+    assert steps == [flushed(queue.sent)]
+    queue.confirm(queue.results()[0])
+    assert steps[1:] == [("rename", queue.sent / "1.2.3"), flushed(queue.sent)]
 
 
 def test_image_received_before_a_kill_is_segmented_after_it(queue):
