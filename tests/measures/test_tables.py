@@ -130,7 +130,9 @@ def test_rejects_a_column_that_no_image_has_and_names_those_there_are(tmp_path):
 def test_rejects_no_images_and_images_without_scores():
     with pytest.raises(InputError, match="at least one image, got none"):
         summarise([])
-    with pytest.raises(InputError, match=r"records\[1\]: must have hd95, missed, got case_id"):
+    with pytest.raises(
+        InputError, match=r"records\[1\]: must have hd95, missed, got case_id, view, dice, hd95_monai"
+    ):
         summarise([records()[0], {k: v for k, v in records()[1].items() if k not in ("hd95", "missed")}])
 
 
@@ -164,6 +166,26 @@ def test_tables_hold_what_was_scored(tmp_path):
     assert format_table(stored) == format_table(summary)
 
 
+def test_summary_opens_with_the_facts_about_it(tmp_path):
+    folder = tmp_path / "new" / "tables"
+    summary = write_tables(records(), folder, "device", about={"weights": "9f86", "spacing": None})
+    text = (folder / "summary.json").read_text(encoding="utf-8")
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == list(summary)
+    assert list(summary)[:3] == ["weights", "spacing", "n"]
+    assert list(write_tables(records(), folder)) == list(summary)[2:]
+
+
+def test_cells_hold_flags_as_numbers_and_structures_as_json(tmp_path):
+    extra = {"flag": np.True_, "steps": (0.1, 0.2), "box": {"top": 1}, "score": np.float32("inf"), "note": None}
+    write_tables([{**records()[0], **extra}, {**records()[1], "late": 1}], tmp_path)
+    with (tmp_path / "per_image.csv").open(newline="", encoding="utf-8") as stream:
+        first, second = csv.DictReader(stream)
+    assert [first[name] for name in extra] == ["1", "[0.1, 0.2]", '{"top": 1}', "", ""]
+    assert (first["late"], second["late"], second["flag"]) == ("", "1", "")
+    assert b"\r" not in (tmp_path / "per_image.csv").read_bytes()
+
+
 def test_a_failed_write_leaves_the_older_table(tmp_path, monkeypatch):
     write_tables(records()[:1], tmp_path)
     older = (tmp_path / "per_image.csv").read_text()
@@ -187,3 +209,6 @@ def test_table_has_a_line_for_all_and_one_per_group():
     assert lines[3].split() == ["device", "A", "0.450", "±", "0.636", "10.00", "20.00", "1", "0", "2"]
     assert len(lines) == 5
     assert len({len(line) for line in lines}) == 1
+    assert lines[2].startswith("device (none)  ")  # names on the left, numbers on the right
+    assert [line[-3:] for line in lines] == ["  n", "  5", "  1", "  2", "  2"]
+    assert "[" not in format_table(summarise(records()))
