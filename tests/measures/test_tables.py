@@ -130,9 +130,7 @@ def test_rejects_a_column_that_no_image_has_and_names_those_there_are(tmp_path):
 def test_rejects_no_images_and_images_without_scores():
     with pytest.raises(InputError, match="at least one image, got none"):
         summarise([])
-    with pytest.raises(
-        InputError, match=r"records\[1\]: must have hd95, missed, got case_id, view, dice, hd95_monai"
-    ):
+    with pytest.raises(InputError, match=r"records\[1\]: must have hd95, missed, got case_id, view, dice, hd95_monai"):
         summarise([records()[0], {k: v for k, v in records()[1].items() if k not in ("hd95", "missed")}])
 
 
