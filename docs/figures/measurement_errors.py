@@ -17,7 +17,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from scipy.special import ellipe
 
-from monai_lesion.measures.sizes import _axes, measure, measure_case
+from monai_lesion.measures.outlines import axes_of
+from monai_lesion.measures.sizes import measure, measure_case
 
 # Shapes without their pictures, and axes of outlines without pixels: nobody else needs either.
 from monai_lesion.phantoms.cases import ANGLES, LesionShape, SimulatedCase, _draw_shape, simulate_case
@@ -124,7 +125,7 @@ def outline(shape: LesionShape, view: str) -> Floats:
 def model_volume(shape: LesionShape) -> float:
     """The ellipsoid of the axes of both outlines."""
     views = {view: outline(shape, view) for view in ("front", "side")}
-    axes = {view: [math.dist(*ends) for ends in _axes(points)] for view, points in views.items()}
+    axes = {view: [math.dist(*ends) for ends in axes_of(points)] for view, points in views.items()}
     plane = max(axes, key=lambda view: axes[view][0])
     across = views["side" if plane == "front" else "front"][:, 1]
     return math.pi / 6 * math.prod(axes[plane]) * float(np.ptp(across))
@@ -159,7 +160,7 @@ def simulated_cases() -> None:
             heights.append(sizes.height_difference)
             for view in case.views:
                 found, points = measure(view.mask, view.spacing), outline(case.shape, view.view)
-                for axis, ends in zip(("long_axis", "short_axis"), _axes(points), strict=True):
+                for axis, ends in zip(("long_axis", "short_axis"), axes_of(points), strict=True):
                     size, recorded = getattr(found, axis).value, getattr(view, f"{axis}_mm")
                     for shares, true in ((by_record, recorded), (by_outline, math.dist(*ends))):
                         shares.append(abs(size - true) / max(0.01 * true, view.spacing[0]))

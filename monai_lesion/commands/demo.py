@@ -48,7 +48,7 @@ def run_demo(
     Raises:
         InputError: when the bundle is not there, or a step fails.
     """
-    from monai_lesion.measures.metrics import format_table
+    from monai_lesion.measures.tables import format_table
     from monai_lesion.phantoms.files import write_phantoms
 
     bundle = bundle_folder() if bundle is None else Path(bundle)

@@ -18,20 +18,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from monai_lesion.errors import InputError
-from monai_lesion.measures.masks import Mask, checked_mask, checked_steps
+from monai_lesion.measures.masks import checked_mask, checked_steps
+from monai_lesion.measures.outlines import Floats, axes_of, largest_part, outline_of, perimeter_of
 
-Floats = NDArray[np.float64]
 Point = tuple[float, float]  # row, column
 Ends = tuple[Point, Point]
 
 UCUM = {"mm": "mm", "mm2": "mm2", "mm3": "mm3", "ml": "mL", "px": "{pixels}", "px2": "{pixels}"}
 POWERS = str.maketrans("23", "²³")
-
-REACH = 2.3  # larger steps, out to the neighbours whose directions the perimeter uses: eight for square pixels
-MOST_PIXELS = 12  # and never more pixels than these, however flat they are
 
 
 @dataclass(frozen=True)
@@ -185,13 +182,13 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
     if not inside.any():
         fix = "Skip pictures without a lesion"
         raise InputError("mask", "must hold a lesion to measure", got="an empty mask", fix=fix)
-    lesion, (row, column), components = _largest_part(inside)
+    lesion, (row, column), components = largest_part(inside)
     if not 0 <= top <= row:
         raise InputError("top", f"must lie between 0 and the lesion's first row, {row}", got=top)
 
     count, corner, size = int(lesion.sum()), np.array([row, column], float), np.array(lesion.shape)
-    contour = _outline(lesion)
-    long_ends, short_ends = _axes(contour * steps)
+    contour = outline_of(lesion)
+    long_ends, short_ends = axes_of(contour * steps)
     area = count * float(steps.prod())
     length, square = ("px", "px2") if spacing is None else ("mm", "mm2")
     return Measurements(
@@ -200,7 +197,7 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
         width=Quantity(float(size[1] * steps[1]), length),
         height=Quantity(float(size[0] * steps[0]), length),
         area=Quantity(area, square),
-        perimeter=Quantity(_perimeter(lesion, steps), length),
+        perimeter=Quantity(perimeter_of(lesion, steps), length),
         equivalent_diameter=Quantity(math.sqrt(4 * area / math.pi), length),
         depth=Quantity(float((row - top) * steps[0]), length),
         centroid=_point(np.argwhere(lesion).mean(axis=0) + corner),
@@ -262,97 +259,6 @@ def measure_case(views: Mapping[str, tuple[ArrayLike, Sequence[float] | None]]) 
     volume = Quantity(math.pi / 6 * math.prod(axis.value for axis in axes), "mm3")
     first, second = whole[plane].height.value, whole[across].height.value
     return CaseMeasurements(found, axes, plane, volume, 2 * abs(first - second) / (first + second), "")
-
-
-def _largest_part(mask: Mask) -> tuple[Mask, tuple[int, int], int]:
-    """The largest part, holes filled, cut to its bounding box; the box's upper left corner; the number of parts."""
-    from scipy.ndimage import label
-
-    box, (top, left) = _crop(mask)
-    labels, components = label(box, structure=np.ones((3, 3)))
-    corner = (0, 0)
-    if components > 1:
-        box, corner = _crop(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
-    outside, regions = label(np.pad(~box, 1, constant_values=True))
-    filled = box if regions == 1 else (outside != outside[0, 0])[1:-1, 1:-1]
-    return filled, (top + corner[0], left + corner[1]), int(components)
-
-
-def _crop(mask: Mask) -> tuple[Mask, tuple[int, int]]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], (int(rows[0]), int(columns[0]))
-
-
-def _outline(lesion: Mask) -> Floats:
-    """The outer outline through the midpoints between neighbours in and out, pixels touching at a corner joined."""
-    from skimage.measure import find_contours
-
-    outlines = find_contours(np.pad(lesion, 1).astype(np.float64), 0.5, fully_connected="high")
-    return np.asarray(max(outlines, key=len)[:-1] - 1, dtype=np.float64)
-
-
-def _axes(outline: Floats) -> tuple[Floats, Floats]:
-    """Ends of the longest diameter of an outline in mm, and of the longest chord perpendicular to it."""
-    from scipy.spatial import ConvexHull
-    from scipy.spatial.distance import pdist, squareform
-
-    hull = outline[ConvexHull(outline).vertices]
-    apart = squareform(pdist(hull))
-    # Symmetric outlines have several longest diameters. The one with the longest chord across makes the result the
-    # same for a mirrored picture.
-    longest = np.argwhere(np.triu(apart) >= apart.max() * (1 - 1e-9))
-    pairs = [(hull[[first, second]], _chord(outline, hull[first] - hull[second])) for first, second in longest]
-    return max(pairs, key=lambda pair: math.dist(*pair[1]))
-
-
-def _chord(outline: Floats, direction: Floats) -> Floats:
-    """Ends of the longest chord perpendicular to a direction.
-
-    Between two neighbouring vertices, in the order along the direction, the upper envelope of the edges is convex and
-    the lower one concave; so a longest chord passes through a vertex, and only those positions are looked at.
-    """
-    along = direction / np.linalg.norm(direction)
-    across = np.array([-along[1], along[0]])
-    start, level = outline @ along, outline @ across
-    stop, next_level = np.roll(start, -1), np.roll(level, -1)
-    positions = np.unique(start)
-    first = np.searchsorted(positions, np.minimum(start, stop), "left")
-    count = np.searchsorted(positions, np.maximum(start, stop), "right") - first
-    edge = np.repeat(np.arange(len(start)), count)  # every edge with every position it passes
-    position = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count - first, count)
-    run = np.where(stop == start, 1.0, stop - start)[edge]
-    levels = level[edge] + (positions[position] - start[edge]) / run * (next_level - level)[edge]
-    upper, lower = np.full(len(positions), -np.inf), np.full(len(positions), np.inf)
-    np.maximum.at(upper, position, levels)
-    np.minimum.at(lower, position, levels)
-    best = int((upper - lower).argmax())
-    return np.asarray(positions[best] * along + np.array([[lower[best]], [upper[best]]]) * across)
-
-
-def _perimeter(lesion: Mask, steps: Floats) -> float:
-    """Length of the outline by Crofton's formula: how often parallel lines in many directions cross it.
-
-    The outline as drawn is a staircase and would be about 5 % too long; scikit-image's ``perimeter_crofton`` knows
-    square pixels only. Every line runs from pixel to pixel; each direction stands for its share of the half circle.
-    """
-    reach = REACH * float(steps.max())
-    downs, rights = (min(int(reach / step), MOST_PIXELS) for step in steps)
-    lines = sorted(
-        (math.atan2(i * steps[0], j * steps[1]), math.hypot(i * steps[0], j * steps[1]), i, j)
-        for i in range(downs + 1)
-        for j in range(-rights, rights + 1)
-        if math.gcd(i, j) == 1 and (i, j) > (0, 0) and math.hypot(i * steps[0], j * steps[1]) <= reach
-    )
-    angles = np.array([angle for angle, *_ in lines])
-    gaps = np.diff(angles, append=angles[0] + np.pi)
-    padded = np.pad(lesion, ((downs, downs), (rights, rights)))
-    rows, columns = padded.shape
-    total = 0.0
-    for (_, length, i, j), share in zip(lines, (gaps + np.roll(gaps, 1)) / 2, strict=True):
-        here = padded[: rows - i, max(0, -j) : columns - max(0, j)]
-        there = padded[i:, max(0, j) : columns + min(0, j)]
-        total += share * np.count_nonzero(here != there) / length
-    return float(total * steps.prod() / 2)
 
 
 def _rounded(points: Sequence[Point]) -> list[list[float]]:

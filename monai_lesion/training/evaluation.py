@@ -16,7 +16,8 @@ from monai_lesion.datasets.manifests import Manifest
 from monai_lesion.errors import InputError
 from monai_lesion.files import file_sha256
 from monai_lesion.images.writers import write_mask
-from monai_lesion.measures.metrics import format_table, score_image, write_tables
+from monai_lesion.measures.metrics import score_image
+from monai_lesion.measures.tables import format_table, write_tables
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.networks.identity import weights_id
 from monai_lesion.training.overlay_sheets import PERCENTILES, write_overlays

@@ -159,6 +159,17 @@ def test_each_kind_has_a_series_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("number", "expected"),
+    [(None, 1), (7, 701), (999_999, 99_999_901), (1_000_000, 1), (2**31 - 1, 48_364_701)],
+    ids=["none", "small", "six digits", "seven digits", "the largest of DICOM"],
+)
+def test_series_number_follows_from_that_of_the_source_and_stays_a_number_of_dicom(tmp_path, number, expected):
+    """An integer string holds at most 2 ** 31 - 1 (PS3.5, 6.2)."""
+    made = seg(make_source(tmp_path, SeriesNumber=number), ellipse_mask(), ALGORITHM)
+    assert made.SeriesNumber == expected
+
+
+@pytest.mark.parametrize(
     ("keyword", "value", "expected"),
     [
         ("StudyTime", "11:20:00", "112000"),

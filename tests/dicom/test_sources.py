@@ -82,6 +82,8 @@ def test_damaged_numbers_count_as_absent(tmp_path):
 def test_frames_of_a_cine_have_numbers_of_their_own(tmp_path):
     file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=3, InstanceNumber=12)
     assert [open_source(file, frame).instance_number for frame in range(3)] == [120001, 120002, 120003]
+    largest = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=3, InstanceNumber=2**31 - 1)
+    assert open_source(largest, 2).instance_number == 83647 * 10_000 + 3  # 2 ** 31 - 1 is the most that DICOM holds
 
 
 def test_header_is_read_without_its_pixels(tmp_path):

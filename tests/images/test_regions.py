@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,68 @@ def test_box_that_names_the_corner_behind_the_last_pixel_ends_with_the_image() -
 def test_only_two_dimensional_tissue_counts() -> None:
     others = [region(RegionSpatialFormat=3), region(RegionDataType=2), region(RegionDataType=18)]
     assert tissue_regions(header(*others)) == ()
+    (found,) = tissue_regions(header(*others, region(**box(10, 20, 60, 90))))
+    assert found.top == 10
+
+
+INSIDE = {
+    "the whole image": box(0, 0, 100, 200),
+    "one pixel": box(10, 20, 11, 21),
+    "the last pixel": box(99, 199, 100, 200),
+    "no upper left corner": {"RegionLocationMinX0": None, "RegionLocationMinY0": None},
+}
+OUTSIDE = {
+    "no row": box(10, 20, 10, 90),
+    "no column": box(10, 20, 60, 20),
+    "two rows too low": box(10, 20, 102, 90),
+    "two columns too far": box(10, 20, 60, 202),
+    "left of it": {"RegionLocationMinX0": -1},
+    "above it": {"RegionLocationMinY0": -1},
+    "not a number": {"RegionLocationMinX0": math.nan},
+    "infinite": {"RegionLocationMinY0": math.inf},
+    "two numbers": {"RegionLocationMinX0": [1, 2]},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*VR UL")
+@pytest.mark.parametrize("kind", INSIDE | OUTSIDE)
+def test_box_lies_in_the_image_or_not(kind: str) -> None:
+    (found,) = tissue_regions(header(region(**(INSIDE | OUTSIDE)[kind])))
+    assert found.inside is (kind in INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("values", "spacing"),
+    [
+        ({"PhysicalDeltaX": 0.007, "PhysicalDeltaY": -0.003}, (0.03, 0.07)),  # 0.007 * 10 is not 0.07
+        ({"PhysicalDeltaX": 0.0}, None),
+        ({"PhysicalDeltaY": 0.0}, None),
+        ({"PhysicalDeltaX": None}, None),
+        ({"PhysicalDeltaY": None}, None),
+        ({"PhysicalDeltaX": math.inf}, None),
+        ({"PhysicalDeltaY": math.nan}, None),
+        ({"PhysicalDeltaX": [0.1, 0.2]}, None),
+        ({"PhysicalUnitsXDirection": 4}, None),
+        ({"PhysicalUnitsYDirection": 4}, None),
+    ],
+    ids=str,
+)
+def test_spacing_is_known_only_where_both_steps_are_positive_lengths(values: dict[str, Any], spacing: Any) -> None:
+    (found,) = tissue_regions(header(region(**values)))
+    assert found.spacing == spacing
 
 
 CHOSEN = {
     "the largest": ([box(0, 0, 40, 90), box(0, 100, 90, 200), box(50, 0, 90, 90)], 1),
     "of a dual screen the left": ([box(0, 100, 90, 190), box(0, 0, 90, 90)], 1),
     "of two one above the other the upper": ([box(50, 0, 90, 90), box(5, 0, 45, 90)], 1),
+    "the largest though narrower": ([box(0, 0, 40, 90), box(0, 100, 90, 150)], 1),
+    "the largest though shorter": ([box(0, 0, 90, 40), box(0, 50, 50, 150)], 1),
+    "upper before left": ([box(50, 0, 90, 90), box(5, 100, 45, 190)], 1),
+    "upper before left in the other order": ([box(5, 100, 45, 190), box(50, 0, 90, 90)], 0),
     "not one that reaches out": ([box(0, 0, 100, 300), box(0, 0, 40, 40)], 1),
     "not a strip": ([box(0, 0, 10, 200), box(20, 0, 52, 32)], 1),
+    "not one of 15 rows": ([box(0, 0, 15, 200), box(20, 0, 36, 16)], 1),
 }
 
 
@@ -115,4 +170,7 @@ def test_pixel_spacing_holds_everywhere_where_there_is_no_region() -> None:
 def test_last_row_and_column_of_a_region_belong_to_it() -> None:
     assert Region(2, 3, 5, 7).holds(np.pad(np.ones((3, 4)), ((2, 9), (3, 9))))
     assert not Region(2, 3, 5, 7).holds(np.pad(np.ones((3, 5)), ((2, 9), (3, 9))))
+    assert not Region(2, 3, 5, 7).holds(np.pad(np.ones((4, 4)), ((2, 9), (3, 9))))
+    assert not Region(2, 3, 5, 7).holds(np.pad(np.ones((4, 4)), ((1, 9), (3, 9))))
+    assert not Region(2, 3, 5, 7).holds(np.pad(np.ones((3, 5)), ((2, 9), (2, 9))))
     assert Calibration().of(np.ones((2, 2))).spacing is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,20 @@ def test_speck_beside_a_large_lesion_is_none_and_a_small_lesion_is_one() -> None
     assert count_lesions(alone, alone) == (1, 1)
 
 
+@pytest.mark.parametrize(("size", "lesions"), [(999, 2), (1000, 2), (1001, 1)])
+def test_a_pixel_counts_beside_a_lesion_of_up_to_a_thousand(size: int, lesions: int) -> None:
+    label = np.zeros((64, 64), bool)
+    label.ravel()[:size] = True
+    label[60, 60] = True
+    assert count_lesions(label, label) == (lesions, lesions)
+
+
+@pytest.mark.parametrize("name", ["pred", "label"])
+def test_what_is_no_mask_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"^{name}: must be a mask, got float64"):
+        count_lesions(**{"pred": THREE, "label": THREE, name: np.full((64, 64), 0.5)})
+
+
 def test_masks_of_two_sizes_are_refused() -> None:
     with pytest.raises(InputError, match=r"two masks \(H, W\) of one size, got \(4, 4\), \(4, 5\)"):
         count_lesions(np.zeros((4, 4)), np.zeros((4, 5)))
@@ -62,8 +78,12 @@ def test_tables_without_counts_say_nothing() -> None:
 def test_counts_read_back_from_a_table_are_the_same() -> None:
     rows = [
         {"lesions": 0, "lesions_found": 0, "false_alarm": True},
-        {"lesions": 2, "lesions_found": 1, "false_alarm": 0},
+        {"lesions": 0, "lesions_found": 0, "false_alarm": False},
+        {"lesions": 3, "lesions_found": 1, "false_alarm": 0},
     ]
     texts = [{key: str(int(value)) for key, value in row.items()} for row in rows]
     assert summarise_lesions(texts) == summarise_lesions(rows)
-    assert lesion_cells({"n": 2, **summarise_lesions(rows)}) == ("1 of 2", "1 of 1 (100%)")
+    assert summarise_lesions(rows)["without_lesion"] == {"n": 2, "false_alarms": 1, "share": 0.5}
+    assert lesion_cells({"n": 3, **summarise_lesions(rows)}) == ("1 of 3", "1 of 2 (50%)")
+    assert math.isnan(summarise_lesions(rows[2:])["without_lesion"]["share"])
+    assert lesion_cells({"n": 1, **summarise_lesions(rows[2:])}) == ("1 of 3", "")
