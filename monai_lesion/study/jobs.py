@@ -149,6 +149,7 @@ def _train(trial: Trial, progress: bool) -> None:
         **_outcome(trial.path / "models" / "metrics.csv"),
         "weights_id": weights_id(state),
         "weights_file_sha256": file_sha256(weights),
+        "amp": bool(parser.get_parsed_content("precision")),
         "parameters": count_parameters(build_network(trial.network_def, any_class=True)),
         "state": "finished",
         "finished": _now(),

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.data import MetaTensor
 from monai.engines import default_prepare_batch
 from torch.nn.functional import interpolate
 
 from monai_lesion.errors import InputError
+from monai_lesion.training.inferers import plain, with_meta
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,11 @@ class TrainingBatch:
 
     ::
 
-        -- device -- (size of the epoch) -- (augmentation) -- (teachers) -- image, label[, teachers' mask] --
+        -- device -- (size of the epoch) -- (augmentation) --------------------------------- image, label --
+        -- device -- (augmentation) -- teachers -- (size of the epoch) -- image, label and teachers' mask --
 
     For the trainer's ``prepare_batch``; :class:`FollowEpochs` tells it the epoch. Without any option it is MONAI's
-    ``default_prepare_batch``.
+    ``default_prepare_batch``, but for the label's metadata, which nothing reads.
 
     Args:
         sizes: ``[[epoch, [rows, columns]], ...]``: from that epoch on (0 is the first) pictures have that size. After
@@ -61,20 +62,30 @@ class TrainingBatch:
     def __call__(self, batchdata: Any, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> Batch:
         """The images and labels of a batch, as MONAI's trainer asks for them."""
         image, label = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
+        pixels, mask = plain(image), plain(label)
         if self.size is None and not self.augmentation and self.teachers is None:
-            return image, label
-        pixels, mask = _plain(image), _plain(label)
-        if self.size is not None and tuple(pixels.shape[2:]) != self.size:
-            if self.size[0] > pixels.shape[2] or self.size[1] > pixels.shape[3]:
-                got = f"{self.size} of {tuple(pixels.shape[2:])}"
-                raise InputError("--sizes", "must not exceed --spatial_size", got=got)
-            pixels = interpolate(pixels, self.size, mode="area")
-            mask = (interpolate(mask.float(), self.size, mode="area") >= 0.5).to(mask.dtype)
+            return image, mask
+        if self.teachers is None:
+            pixels, mask = self._vary(*self._shrink(pixels, mask))
+        else:  # who see what the student sees, larger
+            pixels, mask = self._vary(pixels, mask)
+            soft = self.teachers(pixels)
+            pixels, mask = self._shrink(pixels, mask)
+            mask = torch.cat([mask.to(soft), soft if self.size is None else _shrunk(soft, self.size)], dim=1)
+        return with_meta(pixels, image), mask
+
+    def _vary(self, pixels: torch.Tensor, mask: torch.Tensor) -> Batch:
         for vary in self.augmentation:
             pixels, mask = vary(pixels, mask)
-        if self.teachers is not None:
-            mask = torch.cat([mask.to(pixels.dtype), self.teachers(pixels)], dim=1)
-        return _with_meta(pixels, image), _with_meta(mask, label)
+        return pixels, mask
+
+    def _shrink(self, pixels: torch.Tensor, mask: torch.Tensor) -> Batch:
+        if self.size is None or tuple(pixels.shape[2:]) == self.size:
+            return pixels, mask
+        if self.size[0] > pixels.shape[2] or self.size[1] > pixels.shape[3]:
+            got = f"{self.size} of {tuple(pixels.shape[2:])}"
+            raise InputError("--sizes", "must not exceed the size of the loaded pictures", got=got)
+        return _shrunk(pixels, self.size), (_shrunk(mask.float(), self.size) >= 0.5).to(mask.dtype)
 
 
 class FollowEpochs:
@@ -92,7 +103,15 @@ class FollowEpochs:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Begin an epoch."""
+        """Begin an epoch.
+
+        Raises:
+            InputError: when there are teachers, and a loss that does not listen to them.
+        """
+        loss = getattr(engine, "loss_function", None)
+        if self.batch.teachers is not None and not hasattr(loss, "distillation"):
+            fix = "Train with overlays/converge.json"
+            raise InputError("--teachers", "need a loss that learns from them", got=type(loss).__name__, fix=fix)
         before = self.batch.size
         self.batch.follow(engine.state.epoch - 1)
         if self.batch.size != before or (self.batch.size and engine.state.epoch == 1):
@@ -100,17 +119,8 @@ class FollowEpochs:
             logger.info("epoch %d: pictures of %s", engine.state.epoch, size)
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-
-
-def _with_meta(tensor: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """The tensor with the metadata of its source, which names the files."""
-    if not isinstance(source, MetaTensor):
-        return tensor
-    result: torch.Tensor = MetaTensor(tensor)
-    result.copy_meta_from(source)  # type: ignore[attr-defined]
-    return result
+def _shrunk(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return interpolate(tensor, size, mode="area")
 
 
 def _checked(sizes: Sequence[Any]) -> list[tuple[int, tuple[int, int]]]:

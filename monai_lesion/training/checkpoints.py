@@ -16,6 +16,7 @@ from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
 from monai_lesion.training.averaging import WeightAverage
 from monai_lesion.training.epochs import val_loss, validated
+from monai_lesion.training.precisions import Precision
 from monai_lesion.training.processes import leads, refuse_processes
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Checkpoints:
         network: the network that is trained.
         objects: further things with a ``state_dict``: optimizer, scheduler.
         average: the moving average of the weights; its network is that of ``model.pt``. None keeps ``network`` itself.
+        precision: what the training computes in, so that it goes on as it began.
         resume: go on from ``last.ckpt`` where there is one.
 
     Raises:
@@ -52,6 +54,7 @@ class Checkpoints:
         objects: Mapping[str, Any],
         *,
         average: WeightAverage | None = None,
+        precision: Precision | None = None,
         resume: bool = False,
     ) -> None:
         self.best_path = Path(ckpt_dir) / "model.pt"
@@ -59,7 +62,8 @@ class Checkpoints:
         self.evaluator = evaluator
         self.kept = network if average is None else average.network
         self.objects = {"network": network, **objects}
-        self.average = average
+        parts = {"average": average, "precision": precision}
+        self.later = {name: part for name, part in parts.items() if part is not None}
         self.resume = resume
         self.best = math.inf
 
@@ -95,8 +99,9 @@ class Checkpoints:
             for name, item in self.objects.items():
                 _check_length(item, state[name])
                 item.load_state_dict(state[name])
-            if self.average is not None:  # training files of before there were averages have none
-                self.average.load_state_dict(state.get("average", {}))
+            # Files of before there were averages and chosen precisions have neither.
+            for name, part in self.later.items():
+                part.load_state_dict(state.get(name, {}))
             length = state.get("epoch_length", engine.state.epoch_length)
             if length != engine.state.epoch_length:
                 raise ValueError(
@@ -124,8 +129,7 @@ class Checkpoints:
         if better:
             _save({"model": self.kept.state_dict()}, self.best_path)
         state = {name: item.state_dict() for name, item in self.objects.items()}
-        if self.average is not None:
-            state["average"] = self.average.state_dict()
+        state.update({name: part.state_dict() for name, part in self.later.items()})
         state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})
         if getattr(engine, "scaler", None) is not None:  # of mixed precision on CUDA
             state["scaler"] = engine.scaler.state_dict()

@@ -6,37 +6,46 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
 Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Channels-last and, on a CPU, bfloat16; outputs come back as float32.
+    """Channels-last and, on a CPU, bfloat16 where it is wanted; outputs come back as float32.
 
-    MONAI's engines autocast only on CUDA (their ``amp``). Whether bfloat16 with channels-last trains faster than plain
-    float32 on a CPU is the processor's affair (``benchmarks/training.py``). Losses move in coarse steps in bfloat16,
-    hence float32 out.
+    MONAI's engines autocast only on CUDA (their ``amp``). Channels-last is at least as fast on every processor;
+    whether bfloat16 is depends on the processor (:mod:`monai_lesion.training.precisions`). Losses move in coarse steps
+    in bfloat16, hence float32 out.
+
+    MONAI's metadata stays outside the network: carried through each layer it costs a third of a training step. The
+    logits of an evaluation get that of the pictures back, for ``Invertd`` needs it.
 
     A network may return several tensors, logits first; all come back.
 
     Args:
-        amp: whether to autocast on a CPU.
+        amp: whether to autocast on a CPU; a condition, so that it may be decided after this is made.
     """
 
-    def __init__(self, amp: bool = True) -> None:
+    def __init__(self, amp: Any = True) -> None:
         super().__init__()
         self.amp = amp
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Outputs], *args: Any, **kwargs: Any) -> Outputs:
         """Run ``network`` on ``inputs`` ``(B, C, H, W)``."""
-        if inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        if not self.amp or inputs.device.type != "cpu":
-            return _float(network(inputs, *args, **kwargs))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            outputs = network(inputs, *args, **kwargs)
-        return _float(outputs)
+        pixels = plain(inputs)
+        if pixels.dim() == 4:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self.amp and pixels.device.type == "cpu":
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                outputs = network(pixels, *args, **kwargs)
+        else:
+            outputs = network(pixels, *args, **kwargs)
+        if isinstance(outputs, torch.Tensor):
+            return outputs.float() if _trains(network) else with_meta(outputs.float(), inputs)
+        logits, *others = (output.float() for output in outputs)
+        return (logits if _trains(network) else with_meta(logits, inputs), *others)
 
 
 class LogitsInferer(SimpleInferer):
@@ -49,9 +58,23 @@ class LogitsInferer(SimpleInferer):
         self, inputs: torch.Tensor, network: Callable[..., Outputs], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Run ``network`` on ``inputs`` ``(B, C, H, W)``."""
-        outputs = network(inputs, *args, **kwargs)
-        return outputs if isinstance(outputs, torch.Tensor) else outputs[0]
+        outputs = network(plain(inputs), *args, **kwargs)
+        return with_meta(outputs if isinstance(outputs, torch.Tensor) else outputs[0], inputs)
 
 
-def _float(outputs: Outputs) -> Outputs:
-    return outputs.float() if isinstance(outputs, torch.Tensor) else tuple(output.float() for output in outputs)
+def plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor without MONAI's metadata."""
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def with_meta(tensor: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """The tensor with the metadata of its source, where that has any: files, geometry, what was applied."""
+    if not isinstance(source, MetaTensor):
+        return tensor
+    result: torch.Tensor = MetaTensor(tensor)
+    result.copy_meta_from(source)  # type: ignore[attr-defined]
+    return result
+
+
+def _trains(network: object) -> bool:
+    return bool(getattr(network, "training", False))

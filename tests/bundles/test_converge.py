@@ -13,6 +13,7 @@ from monai_lesion.phantoms.files import write_phantoms
 from tests.bundles.test_lighter_unet import BUNDLE, EVALUATE, INFERENCE, TRAIN, log, run
 
 CONVERGE = BUNDLE / "overlays" / "converge.json"
+SMALL = {"network_def": {"_target_": "monai_lesion.networks.LightUNet", "width": 0.125}}
 SCORED = {"network_def": {"_target_": "tests.training.scored_networks.scored_network"}}
 
 
@@ -24,7 +25,7 @@ def manifest(tmp_path_factory):
 
 def converge(manifest, folder, configs=(TRAIN, CONVERGE), **options):
     paths = {"manifest": str(manifest), "ckpt_dir": str(folder), "output_dir": str(folder / "logs")}
-    defaults = {"max_epochs": 3, "batch_size": 2, "tensorboard": False, "train#preprocessing#calipers": 0.0}
+    defaults = {"max_epochs": 3, "batch_size": 2, "tensorboard": False, "train#preprocessing#calipers": 0.0, **SMALL}
     return run(list(configs), "train", **{**paths, **defaults, **options})
 
 
@@ -103,7 +104,7 @@ def test_pictures_grow_and_are_validated_at_full_size(manifest, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MixedPrecisionInferer, "__call__", watch)
-        converge(manifest, tmp_path, sizes=[[0, [16, 16]], [1, [24, 32]]])
+        converge(manifest, tmp_path, sizes=[[0, [16, 16]], [1, [24, 32]]], amp=False)
     trained = [size for training, size in seen if training]
     steps = len(trained) // 3
     assert trained == [(16, 16)] * steps + [(24, 32)] * 2 * steps
