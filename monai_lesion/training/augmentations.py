@@ -67,7 +67,7 @@ class BatchAugmentation:
                 raise InputError(name, "must be a probability from 0 to 1", got=value)
         ranges = {"scale": scale, "translation": translation, "rotation": rotation, "shear": shear}
         for name, value in {**ranges, "gamma": gamma, "gain": gain, "speckle": speckle, "blur": blur}.items():
-            if value < 0:
+            if not value >= 0:
                 raise InputError(name, "must not be negative", got=value)
         self.horizontal, self.vertical, self.affine, self.intensity = horizontal, vertical, affine, intensity
         self.scale, self.translation, self.shear = scale, translation, math.tan(math.radians(shear))

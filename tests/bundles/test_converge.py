@@ -7,6 +7,7 @@ import re
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.phantoms.files import write_phantoms
@@ -132,3 +133,36 @@ def test_refuses_a_checkpoint_without_the_average(manifest, tmp_path):
 def test_refuses_too_few_steps_for_the_schedule(manifest, tmp_path):
     with pytest.raises(InputError, match=r"--max_epochs: must leave the learning rate time .*got 1 epochs of \d steps"):
         converge(manifest, tmp_path, max_epochs=1, batch_size=8)
+
+
+def test_a_smaller_network_learns_from_teachers(manifest, tmp_path):
+    converge(manifest, tmp_path / "teacher", max_epochs=2)
+    teacher = {"network": SMALL["network_def"], "weights": str(tmp_path / "teacher/model.pt"), "spatial_size": [32, 32]}
+    options = {"max_epochs": 2, "teachers": [teacher], "sizes": [[0, [16, 16]]], "amp": False, "seed": 1}
+    converge(manifest, tmp_path / "taught", **options)
+    converge(manifest, tmp_path / "alone", **{**options, "teachers": None})
+    taught, alone = (
+        torch.load(tmp_path / name / "last.ckpt", weights_only=True)["network"] for name in ("taught", "alone")
+    )
+    assert not torch.equal(taught["head.weight"], alone["head.weight"])
+
+
+def test_refuses_teachers_under_the_papers_loss(manifest, tmp_path):
+    converge(manifest, tmp_path, max_epochs=2)
+    teacher = {"network": SMALL["network_def"], "weights": str(tmp_path / "model.pt"), "spatial_size": [32, 32]}
+    with pytest.raises(InputError, match="--teachers: need a loss that learns from them, got DiceLoss"):
+        converge(manifest, tmp_path / "paper", configs=[TRAIN], teachers=[teacher])
+
+
+def test_the_chosen_precision_is_kept(manifest, tmp_path):
+    workflow = converge(manifest, tmp_path, max_epochs=2)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["precision"]
+    assert kept == {"low": bool(workflow.parser.get_parsed_content("precision"))}
+
+
+def test_overlay_names_keys_that_exist():
+    parser = ConfigParser()
+    parser.read_config(str(TRAIN))
+    for key in json.loads(CONVERGE.read_text()):
+        parent = key.lstrip("+").rpartition("#")[0] or key.lstrip("+")
+        assert parent in parser or key in ("_desc_", "encoder_lr_factor", "negatives"), key

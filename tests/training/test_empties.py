@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.losses import DiceCELoss, DiceLoss
+
+from monai_lesion.training.empties import WarnOfEmptyPictures, learns_from_empty
+from monai_lesion.training.losses import MaskAndTrustLoss
+
+PAPER = {"sigmoid": True, "smooth_nr": 0.0, "smooth_dr": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("loss", "learns"),
+    [
+        (DiceLoss(**PAPER), False),
+        (DiceLoss(**{**PAPER, "smooth_dr": 1e-5}), False),
+        (DiceLoss(**{**PAPER, "smooth_nr": 1.0, "smooth_dr": 1.0}), True),
+        (DiceCELoss(**PAPER), True),
+        (MaskAndTrustLoss(), True),
+    ],
+    ids=["the paper's", "smooth below", "smooth", "with cross-entropy", "converging"],
+)
+def test_which_losses_learn_from_an_empty_label(loss, learns):
+    assert learns_from_empty(loss) is learns
+
+
+def engine(*labels, epoch=1):
+    image = MetaTensor(torch.zeros(3, 4, 4), meta={"filename_or_obj": "normal (1).png"})
+    output = [{"image": image, "label": torch.full((1, 4, 4), value)} for value in labels]
+    return SimpleNamespace(state=SimpleNamespace(output=output, epoch=epoch))
+
+
+def test_warns_once_and_names_the_picture(caplog):
+    handler = WarnOfEmptyPictures(DiceLoss(**PAPER))
+    with caplog.at_level(logging.WARNING):
+        handler(engine(1, 1))
+        assert not caplog.records
+        handler(engine(1, 0))
+        handler(engine(0, 0))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("normal (1).png shows no lesion, and DiceLoss learns nothing from such pict")
+    assert "overlays/converge.json" in record.getMessage()
+
+
+def test_is_silent_where_the_loss_learns(caplog):
+    with caplog.at_level(logging.WARNING):
+        WarnOfEmptyPictures(MaskAndTrustLoss())(engine(0))
+    assert not caplog.records
+
+
+def test_looks_in_the_first_epoch_alone(caplog):
+    with caplog.at_level(logging.WARNING):
+        WarnOfEmptyPictures(DiceLoss(**PAPER))(engine(0, epoch=2))
+    assert not caplog.records
