@@ -95,7 +95,8 @@ def test_loss_is_one_minus_the_dice_of_the_probabilities_averaged_over_the_image
 
 
 def test_training_leaves_the_best_and_the_last_network_and_a_log(trained):
-    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == ["last.ckpt", "metrics.csv", "model.pt"]
+    names = ["last.ckpt", "metrics.csv", "model.json", "model.onnx", "model.pt"]
+    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == names
     assert [row["epoch"] for row in log(trained)] == ["1", "2", "3", "4"]
 
 
