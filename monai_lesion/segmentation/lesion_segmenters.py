@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from monai_lesion._version import __version__
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
-from monai_lesion.models.descriptions import FILE
+from monai_lesion.models.descriptions import FILE, WEIGHTS
 from monai_lesion.models.folders import ModelFolder, WholeModel, open_folder, open_same, read_model
 from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
 from monai_lesion.pipeline.steps import Steps
@@ -196,19 +196,19 @@ class LesionSegmenter(Segmenter):
 
         The model folder that a training leaves in ``models`` is opened as it is. Where there is none, where its
         weights have changed since, or where ``weights`` or ``overrides`` ask for others, the network is converted for
-        ONNX Runtime now, in memory, with PyTorch.
+        ONNX Runtime now, in memory, with PyTorch. Network and input size are those that the weights were trained with.
 
         Args:
-            bundle: folder of the bundle, or a model folder.
+            bundle: folder of the bundle, a model folder, or the folder of a training's ``model.pt``.
             weights: file of the weights; None takes ``models/model.pt``.
-            overrides: config values, such as ``{"network_def#group_size": 16}``.
+            overrides: config values, such as ``{"threshold": 0.4}``; they must not contradict the weights.
             execution: as of the class.
             **options: as of the class.
 
         Raises:
             InputError: when the folder is no bundle, an override is unknown to the network, or the runtime cannot be
                 used.
-            CheckpointError: when the weights are missing or another network's.
+            CheckpointError: when the weights are missing, another network's, or of another input size.
         """
         chosen, root = Execution.of(execution, options), Path(bundle)
         if weights is None and not overrides:
@@ -261,6 +261,10 @@ def _converted(
     """The segmenter of a bundle that has no model folder for what is asked."""
     from dataclasses import replace
 
+    if weights is None and _tells_all(root):
+        from monai_lesion.models.bundles import bundle_folder
+
+        root, weights = bundle_folder(), root / WEIGHTS
     if not (root / "configs" / "inference.json").is_file():
         fix = f"Or name a model folder, or a network that comes with the package: {', '.join(preset_names())}"
         raise InputError(root, "must be a bundle with configs/inference.json", got="none", fix=fix)
@@ -286,3 +290,17 @@ def _converted(
     return TransformSegmenter(
         found.network, found.preprocess, found.postprocess, bundle_version=found.version, execution=execution
     )
+
+
+def _tells_all(folder: Path) -> bool:
+    """Whether a folder without a bundle holds weights that say what they are of, as of a training that was killed."""
+    if (folder / "configs").exists() or not (folder / WEIGHTS).is_file():
+        return False
+    from monai_lesion.errors import CheckpointError
+    from monai_lesion.networks.weight_files import read_weights
+
+    try:
+        found = read_weights(folder / WEIGHTS)
+    except CheckpointError:  # of TorchScript, for instance
+        return False
+    return found.input_size is not None and found.network_def is not None

@@ -47,15 +47,22 @@ class LeaveModelFolder:
         self.ckpt_dir = Path(ckpt_dir)
         self.network = network
         self.bundle = bundle
+        self.trained = False
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer, after what writes ``model.pt``."""
         if leads():
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._count)
             engine.add_event_handler(Events.COMPLETED, self)
             engine.add_event_handler(Events.EXCEPTION_RAISED, self._after)
 
+    def _count(self) -> None:
+        self.trained = True
+
     def _after(self, engine: Engine, error: BaseException) -> None:
-        self(engine)
+        if self.trained:
+            self(engine)
+            self.trained = False  # an error comes by once from each loop of the engine
         raise error  # which ignite leaves to whoever handles the event
 
     def __call__(self, engine: Engine) -> None:

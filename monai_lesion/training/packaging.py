@@ -29,7 +29,8 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
     The same bundle and weights give the same bytes: files sorted, without compression, of one time and one mode. The
     weights are a plain state dict, which is what the bundle specification asks for and MONAI's verbs read without being
-    told a key; whatever else the checkpoint held is left out.
+    told a key. Whatever else the checkpoint held is left out, so that ``configs/inference.json`` must say the same
+    network and input size.
 
     Args:
         bundle: folder of the bundle.
@@ -41,7 +42,8 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
     Raises:
         InputError: when the folder is no bundle that can be released, or ``output`` is a folder or no ``.zip``.
-        CheckpointError: when the weights are missing, damaged or of another network than ``configs/inference.json``.
+        CheckpointError: when the weights are missing, damaged, or of another network or input size than
+            ``configs/inference.json``.
 
     Source:
         MONAI Bundle Specification, "Directory Structure" and "Archive Format".
@@ -53,7 +55,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
         raise InputError(target, "must end in .zip", got=target.suffix or "no ending")
     contents = {name: (root / name).read_bytes() for name in bundle_files(root)}
     _check(root, contents)
-    network = read_bundle(root, weights=weights).network
+    network = read_bundle(root, weights=weights, as_trained=False).network
     contents[WEIGHTS] = _state_file(network)
     with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):
