@@ -11,8 +11,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from monai_lesion.dicom import Algorithm, measurement_report, secondary_capture, segmentation
-from monai_lesion.dicom.identity import IDENTITY, identity, lossy_compression, moment
-from monai_lesion.dicom.sources import open_source
+from monai_lesion.dicom.identity import IDENTITY, creation, identity, lossy_compression, moment, stable_uid, tracking
+from monai_lesion.dicom.sources import SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.measures.sizes import measure
 from tests.dicom import CINE, PICTURE, PLANTED, SPACING, WEIGHTS, ellipse_mask, encoded, make_source
@@ -150,6 +150,27 @@ def test_no_identifier_names_two_contents(tmp_path, make):
     series = [each.SeriesInstanceUID for each in made]
     assert series[0] == series[1] == series[2] == series[-1]  # one series per source series and algorithm
     assert len(set(series)) == 1 + len(OTHERS)
+
+
+def test_identifiers_of_unchanged_inputs_stay():
+    """Where one must change, all results of earlier versions get new series: say so in CHANGELOG.md."""
+    header = Dataset()
+    header.SOPInstanceUID, header.SeriesInstanceUID = "1.2.3", "1.2.4"
+    source, algorithm = SourceFrame(header, None, "source.dcm"), Algorithm("net", "0.1.0", "9f86d0")
+    root = "1.2.826.0.1.3680043.8.498."
+    assert stable_uid("series", "1.2.3") == f"{root}66810896807124916077491838437179880982"
+    series = creation(source, algorithm, "SEG")["series_instance_uid"]
+    assert series == f"{root}26669712851911622296705904116628894237"
+    assert tracking(source, algorithm)[1] == f"{root}96266529469172999793385345950938282233"
+
+
+def test_lesion_is_tracked_by_picture_and_algorithm(tmp_path):
+    file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=2)
+    frames = [open_source(file, frame) for frame in (0, 1)]
+    (name, first), (_, again) = (tracking(frames[0], ALGORITHM) for _ in range(2))
+    assert (name, first) == ("Lesion 1", again)
+    others = [tracking(frames[1], ALGORITHM), *(tracking(frames[0], algorithm) for algorithm in OTHERS)]
+    assert first not in [uid for _, uid in others]
 
 
 def test_each_kind_has_a_series_of_its_own(tmp_path):
