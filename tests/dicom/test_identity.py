@@ -15,7 +15,7 @@ from monai_lesion.dicom.identity import IDENTITY, creation, identity, lossy_comp
 from monai_lesion.dicom.sources import SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.measures.sizes import measure
-from tests.dicom import CINE, PICTURE, PLANTED, SPACING, WEIGHTS, ellipse_mask, encoded, make_source
+from tests.dicom import CINE, PICTURE, PLANTED, RETIRED, SPACING, WEIGHTS, ellipse_mask, encoded, make_source
 
 pytest.importorskip("highdicom", reason="the writers need highdicom")
 
@@ -150,6 +150,31 @@ def test_no_identifier_names_two_contents(tmp_path, make):
     series = [each.SeriesInstanceUID for each in made]
     assert series[0] == series[1] == series[2] == series[-1]  # one series per source series and algorithm
     assert len(set(series)) == 1 + len(OTHERS)
+
+
+def references(dataset):
+    """Class and identifier of every instance that a dataset refers to, however deep."""
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from references(item)
+    if "ReferencedSOPInstanceUID" in dataset:
+        yield str(dataset.ReferencedSOPInstanceUID), str(dataset.ReferencedSOPClassUID)
+
+
+@pytest.mark.parametrize("make", [seg, labelmap, report])
+def test_every_reference_names_the_true_class_of_its_image(tmp_path, make):
+    file = make_source(tmp_path, SOPClassUID=RETIRED)
+    uid = str(pydicom.dcmread(file).SOPInstanceUID)
+    assert set(references(make(file, ellipse_mask(), ALGORITHM))) == {(uid, RETIRED)}
+
+
+def test_report_does_not_change_the_class_of_the_segmentation(tmp_path):
+    file = make_source(tmp_path, SOPClassUID=RETIRED)
+    mask, uid = ellipse_mask(), str(pydicom.dcmread(file).SOPInstanceUID)
+    other = seg(file, mask, ALGORITHM)
+    made = measurement_report(file, measure(mask, SPACING), ALGORITHM, segmentation=other)
+    assert set(references(made)) == {(uid, RETIRED), (str(other.SOPInstanceUID), str(other.SOPClassUID))}
 
 
 def test_identifiers_of_unchanged_inputs_stay():
