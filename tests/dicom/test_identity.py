@@ -212,7 +212,8 @@ def test_identifiers_of_unchanged_inputs_stay():
     result = Dataset()
     result.ContentLabel, result.file_meta = "LESION", FileMetaDataset()
     sealed = seal(result, source)
-    assert sealed.SOPInstanceUID == sealed.file_meta.MediaStorageSOPInstanceUID == f"{root}10636933696685672987738096059862397032"
+    assert sealed.SOPInstanceUID == f"{root}10636933696685672987738096059862397032"
+    assert sealed.file_meta.MediaStorageSOPInstanceUID == sealed.SOPInstanceUID
 
 
 def test_highdicom_sees_a_single_ultrasound_image_of_nobody(tmp_path):
