@@ -29,7 +29,7 @@ def test_the_group_is_made_once():
 def test_options_of_ray_belong_to_ray(tmp_path):
     result = invoke("run", ROOT / "studies" / "smoke.json", "--output", tmp_path, "--gpus-per-trial", "0.5")
     assert isinstance(result.exception, InputError)
-    assert "belong to --engine ray" in str(result.exception)
+    assert "need --engine ray" in str(result.exception)
 
 
 def test_an_address_is_tried_before_anything_else(tmp_path):
