@@ -32,7 +32,7 @@ def plot_rows(rows: Sequence[Row], path: Path) -> Path:
 
     Args:
         rows: at least one that did not fail, or the plot is empty.
-        path: of the PNG file.
+        path: PNG file to write.
     """
     need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -24,7 +24,7 @@ def checked_mask(mask: ArrayLike, *, name: str = "mask") -> Mask:
     """
     array = np.asarray(mask)
     if array.ndim != 2:
-        raise InputError(name, "must be of shape (H, W)", got=array.shape)
+        raise InputError(name, "must have the shape (H, W)", got=array.shape)
     if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and np.isin(array, (0, 1)).all()):
         raise InputError(name, "must be a mask", got=f"{array.dtype} other than 0 and 1", fix="Threshold it first")
     return array.astype(bool, copy=False)

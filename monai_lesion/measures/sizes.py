@@ -70,9 +70,9 @@ class Measurements:
         short_axis: longest chord perpendicular to the long axis, both ends on the outline; a notch is bridged.
         width: extent across the beam, from the leftmost to the rightmost point.
         height: extent along the beam, from the shallowest to the deepest point.
-        area: of the pixels within the outline.
+        area: area of the pixels within the outline.
         perimeter: length of the outline.
-        equivalent_diameter: of the disc of the same area.
+        equivalent_diameter: diameter of the disc of the same area.
         depth: from the top of the picture, or of the region given, to the shallowest point.
         centroid: mean of the pixels within the outline.
         long_axis_ends: the two ends, the upper one first.
@@ -122,7 +122,7 @@ class CaseMeasurements:
         views: the sizes in each view; None where its mask is empty.
         axes: three perpendicular axes a, b, c in millimetres, or None.
         plane: the view that gives a (its long axis) and b (its short axis); the other gives c (its width).
-        volume: of the ellipsoid with these axes, in mm3, or None.
+        volume: volume of the ellipsoid with these axes, in mm3, or None.
         height_difference: how far the two views disagree about the height, which both see, as a share of its mean;
             0.1 is 10 %. A large one says that the views may not show one lesion.
         reason: why there is no volume; empty when there is one.

@@ -30,9 +30,9 @@ def bootstrap_interval(
     Args:
         values: nan where an image has no value; seeds are averaged.
         case_ids: the case of each image.
-        level: of the interval.
+        level: confidence level of the interval.
         resamples: how many draws.
-        seed: of the draws.
+        seed: random seed for the draws.
 
     Shape:
         - values: ``(seeds, images)``
@@ -65,7 +65,7 @@ def paired_test(differences: Sequence[float] | Numbers) -> PairedTest:
     """Wilcoxon's signed-rank test, two-sided, of the differences that are numbers.
 
     Args:
-        differences: of each pair; nan where one of the two has no value.
+        differences: difference of each pair; nan where one of the two has no value.
 
     Example:
         >>> paired_test([1.0, 2.0, 3.0, 4.0, math.nan])

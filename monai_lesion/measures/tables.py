@@ -181,7 +181,7 @@ def format_table(summary: Mapping[str, Any], *, unit: str = "") -> str:
     are any.
 
     Args:
-        summary: of :func:`summarise`.
+        summary: result of :func:`summarise`.
         unit: ``px`` or ``mm``, shown beside the distances when given.
     """
     suffix = f" [{unit}]" if unit else ""

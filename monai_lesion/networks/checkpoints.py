@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from monai_lesion.errors import CheckpointError
-from monai_lesion.networks.identities import describe, override
+from monai_lesion.networks.recognition import describe, override
 from monai_lesion.networks.trust_heads import TrustHeads
 from monai_lesion.networks.weight_files import read_state
 
@@ -59,7 +59,7 @@ def start_from(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path is None:
         return network
     if isinstance(network, TrustHeads) and read_state(path).keys() == network.network.state_dict().keys():
-        logger.info("%s holds no scores: the heads of presence and quality start new", path)
+        logger.info("%s has no scores: the heads for presence and quality start untrained", path)
         load_weights(network.network, path)
         return network
     return load_weights(network, path)

@@ -154,7 +154,7 @@ def complexity_table(*, width: float = 1.0) -> list[Complexity]:
     """Parameters and arithmetic of the paper's networks, in its order and with its results, then of the others.
 
     Args:
-        width: of the U-nets; with another than the paper's 1 the table has the ten U-nets, without results.
+        width: multiplies the channels of the U-nets; any but the paper's 1 gives the ten U-nets without results.
 
     Raises:
         InputError: for a width that the networks refuse. A group size that does not divide the layers of that width

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from monai_lesion.errors import InputError
-from monai_lesion.networks.identities import identify
+from monai_lesion.networks.recognition import identify
 
 TARGET = "_target_"
 ROOM = "monai_lesion.networks"

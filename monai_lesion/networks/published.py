@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.networks.identities import identify
 from monai_lesion.networks.inert_archives import read_archive
 from monai_lesion.networks.inert_pickles import Record, StoredTensor
+from monai_lesion.networks.recognition import identify
 
 _WRAPPERS = ("state_dict", "model", "net")
 _CONV_SET = re.compile(

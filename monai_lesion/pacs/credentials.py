@@ -27,8 +27,8 @@ class Credentials:
 
     Args:
         user: for basic authentication, with ``password``.
-        password: of the user.
-        token: bearer token, in place of user and password.
+        password: password of the user.
+        token: bearer token, instead of user and password.
         ca_file: certificates (PEM) that the archive's own is checked against; None for the usual authorities.
         client_cert: our certificate (PEM), where the archive wants one.
         client_key: its private key (PEM, without a passphrase), unless it lies in the same file.
@@ -55,7 +55,7 @@ class Credentials:
         if self.token is not None and self.user is not None:
             raise InputError("credentials", "must hold a token, or user and password", got="both")
         if self.client_key is not None and self.client_cert is None:
-            raise InputError("client key", "must come with a client certificate", got="none")
+            raise InputError("client key", "must come with a client certificate", got="a key alone")
         if any(mark in (self.token or "") for mark in "\r\n"):
             raise InputError("token", "must be one line")
         for name in ("ca_file", "client_cert", "client_key"):

@@ -92,7 +92,7 @@ def send_results(queue: Queue, title: str, peer: Peer) -> int:
     A result whose sending was once begun without an end may have arrived, so the receiver is asked first.
 
     Args:
-        queue: of results.
+        queue: queue of results.
         title: our AE title.
         peer: the receiver.
 
@@ -131,7 +131,7 @@ def _send(queue: Queue, association: Any, title: str, peer: Peer, result: Path) 
     name = f"{dataset.Modality} {dataset.SOPInstanceUID}"
     if queue.attempt(result) and _has(title, peer, dataset):
         queue.confirm(result)
-        logger.info("%s: was sent before", name)
+        logger.info("%s: already sent", name)
         return
     try:
         status = association.send_c_store(dataset).get("Status")

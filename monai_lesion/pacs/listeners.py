@@ -24,7 +24,7 @@ SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 
-class _Stopped(Exception):  # noqa: N818  it is no error
+class _Stopped(Exception):  # noqa: N818  it is not an error
     pass
 
 
@@ -36,16 +36,16 @@ class Listener:
         scanner -- C-STORE -- queue on disk -- segmenter -- queue on disk -- C-STORE -- archive
 
     Args:
-        folder: of the queue.
+        folder: folder of the queue.
         segmenter: as :class:`monai_lesion.LesionSegmenter`.
         title: our AE title; peers must call it.
         peers: AE titles that may send.
         to: who gets the results.
         port: to listen on.
         host: address to listen on; empty for all.
-        frame: of cines, from 0; None for every frame.
+        frame: frame of a cine to segment, counted from 0; None for every frame.
         radiomics: folder of images, masks and table for PyRadiomics; None for none.
-        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
+        seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
         pause: seconds before what the receiver did not take is sent again, doubled up to five minutes.
 
     Raises:
@@ -128,7 +128,7 @@ class Listener:
         try:
             self.queue.receive(job, str(event.request.AffectedSOPInstanceUID), event.encoded_dataset())
         except OSError as error:
-            logger.error("an image could not be kept: %s", error.strerror)
+            logger.error("an image could not be stored: %s", error.strerror)
             return OUT_OF_RESOURCES
         return SUCCESS
 
@@ -147,7 +147,7 @@ class Listener:
             except _Stopped:
                 return
             except Exception as error:  # a full disk, a lost mount: nothing is lost, and it may pass
-                logger.error("the queue could not be worked on (%s); trying again in %g s", _kind(error), pause)
+                logger.error("the queue could not be processed (%s); trying again in %g s", _kind(error), pause)
                 left = 1
             woken = self._wake.wait(pause if left else None)
             pause = self._first_pause if woken or not left else min(pause * 2, LONGEST_PAUSE)

@@ -60,9 +60,9 @@ def make_objects(
         segmenter: as :class:`monai_lesion.LesionSegmenter`: called with the open file and ``frame=``.
         source: the image.
         folder: where the objects go.
-        frame: of a cine, from 0; None for every one.
+        frame: frame of a cine, counted from 0; None for every frame.
         radiomics: folder of image, mask and table for PyRadiomics; None for none.
-        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
+        seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
 
     Yields:
         The objects of one frame.

@@ -35,7 +35,7 @@ def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str)
     Args:
         result: what was found.
         output_dir: folder, made when absent.
-        name: of the files; it must not tell who the patient is.
+        name: name of the files; it must not identify the patient.
 
     Returns:
         Image, mask and table; none where no lesion was found, of which there are no features.
@@ -55,7 +55,7 @@ def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str)
         return []
     folder = Path(output_dir)
     if result.spacing is None:
-        logger.warning("%s: no pixel spacing, so that sizes are in pixels", name)
+        logger.warning("%s: no pixel spacing, so sizes are in pixels", name)
     grey = np.asarray(Image.fromarray(result.image.pixels).convert("L"))
     files = [folder / f"{name}_image.nii.gz", folder / f"{name}_mask.nii.gz"]
     for file, array in zip(files, (grey, result.mask), strict=True):

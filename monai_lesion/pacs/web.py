@@ -28,7 +28,7 @@ class Outcome:
         segmented: images segmented.
         stored: objects new in the archive.
         present: objects that it had already.
-        skipped: objects that are no image to segment.
+        skipped: objects that are not images to segment.
         failures: what went wrong, by instance.
     """
 
@@ -67,9 +67,9 @@ def segment_study(
         study: its Study Instance UID.
         series: Series Instance UID, to take one series only.
         segmenter: as :class:`monai_lesion.LesionSegmenter`.
-        frame: of cines, from 0; None for every frame.
+        frame: frame of a cine to segment, counted from 0; None for every frame.
         radiomics: folder of images, masks and table for PyRadiomics; None for none.
-        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
+        seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
         progress: whether to show a bar with the time left.
 
     Returns:

@@ -45,8 +45,8 @@ class Steps:
         threshold: probability from which a pixel is lesion.
         keep: ``"largest"`` component, the paper's, or ``"all"``.
         order: ``"resize_first"`` resizes the probability and then thresholds; ``"threshold_first"`` the other way.
-        channel_order: of the network; ``"bgr"`` for the checkpoints that the paper's authors released. Whatever runs a
-            network takes RGB: the channels are turned in front of the network, never here.
+        channel_order: colour order that the network takes; ``"bgr"`` for the checkpoints that the paper's authors
+            released. Whatever runs a network takes RGB: the channels are swapped in front of the network, never here.
 
     Raises:
         InputError: for a value out of range.

@@ -171,7 +171,7 @@ def preprocessing(
         ``(1, rows, columns)``.
 
     Raises:
-        InputError: for a ``spatial_size`` below 16, or ``calipers`` that is no probability.
+        InputError: for a ``spatial_size`` below 16, or ``calipers`` that is not a probability.
     """
     if not 0 <= calipers <= 1:
         raise InputError("calipers", "must be a probability from 0 to 1", got=calipers)
@@ -213,8 +213,8 @@ def augmentation(
     Args:
         keys: what is varied alike; masks take the nearest pixel.
         spatial_size: rows and columns of the pictures, in pixels.
-        flip_probability: of each flip.
-        affine_probability: of the one affine map.
+        flip_probability: probability of each flip.
+        affine_probability: probability of the affine map.
         scale: each axis is magnified by a factor between 1 - scale and 1 + scale.
         translation: the shift of each axis, as a share of its size.
         rotation: the largest angle either way, in degrees.

@@ -64,7 +64,7 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
     """Write ``calipers.md``, ``calipers.csv`` (image by image) and ``calipers.json`` (what was compared).
 
     Args:
-        records: of :func:`~monai_lesion.study.calipers.compare_images`.
+        records: result of :func:`~monai_lesion.study.calipers.compare_images`.
         output_dir: folder, made when absent.
         about: facts such as the manifest and the weights.
 

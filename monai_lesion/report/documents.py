@@ -20,7 +20,7 @@ def write_document(folders: Sequence[str | Path], page: str | Path, *, reference
     The rest of the document stays as it is. The same records give the same text on every machine: no time is taken.
 
     Args:
-        folders: of studies, or of kept records.
+        folders: folders of studies, or of kept records.
         page: a document with the lines ``<!-- generated: begin -->`` and ``<!-- generated: end -->``.
         reference: the network that the others are compared with; None for the first of each table.
 

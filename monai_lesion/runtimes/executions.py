@@ -45,7 +45,7 @@ class Execution:
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))  # a torch.device too
         if self.precision is not None and self.precision not in PRECISIONS:
-            raise InputError("precision", f"must be of {', '.join(PRECISIONS)}", got=self.precision)
+            raise InputError("precision", f"must be one of {', '.join(PRECISIONS)}", got=self.precision)
 
     @property
     def on_cpu(self) -> bool:
@@ -94,7 +94,7 @@ class Execution:
         known = [each.name for each in fields(cls)]
         for name in options:
             if name not in known:
-                raise InputError(name, f"must be of {', '.join(known)}", got="an unknown option")
+                raise InputError(name, f"must be one of {', '.join(known)}", got="an unknown option")
         if execution is not None and options:
             raise InputError("execution", "must be one object or its parts", got=f"both, with {', '.join(options)}")
         return execution or cls(**options)

@@ -44,7 +44,7 @@ class OpenVinoRuntime(Runtime):
 
     def __init__(self, model: str | Path | bytes, *, precision: str = "fp32", threads: int | None = None) -> None:
         if precision not in PRECISIONS:
-            raise InputError("precision", f"must be of {', '.join(PRECISIONS)}", got=precision)
+            raise InputError("precision", f"must be one of {', '.join(PRECISIONS)}", got=precision)
         used = supported(precision, "openvino")
         self.request = compile_model(model, precision=used, threads=threads).create_infer_request()
         self.lock = Lock()  # a request serves one caller at a time

@@ -47,8 +47,8 @@ def check_overrides(study: Study, bundle: Path) -> None:
 
     train = bundle / "configs" / "train.json"
     if not train.is_file():
-        fix = "Name another with --bundle; without it the package's own is taken"
-        raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix=fix)
+        fix = "Name another with --bundle; without it, the package's own bundle is used"
+        raise InputError(bundle, "must be the folder of the bundle", got="a folder without configs/train.json", fix=fix)
     parser = ConfigParser()
     parser.read_config(str(train))
     for where, overrides in [(study.name, study.overrides)] + [
@@ -149,20 +149,21 @@ def claim_output(study: Study, place: Place) -> None:
         raise InputError(place.output, "must be a folder", got="a file")
     if not file.is_file():
         if place.output.is_dir() and any(place.output.iterdir()):
-            fix = "Take a new --output"
+            fix = "Choose a new --output"
             raise InputError(place.output, "must be new, empty or a study's", got="other files", fix=fix)
     else:
         try:
             earlier = json.loads(file.read_text(encoding="utf-8"))
             differences = _differences(earlier["study"], content["study"])
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(file, "must be the study of this folder", got=error, fix="Take a new --output") from error
+            fix = "Choose a new --output"
+            raise InputError(file, "must be the study of this folder", got=error, fix=fix) from error
         # The second key is that of studies begun until November 2026, which go on.
         if earlier.get("manifest_file_sha256", earlier.get("manifest_sha256")) != content["manifest_file_sha256"]:
             differences.append("the manifest")
         if differences:
             got = f"another: {', '.join(differences)} differ" + ("s" if len(differences) == 1 else "")
-            raise InputError(place.output, "must hold the same study", got=got, fix="Take a new --output")
+            raise InputError(place.output, "must hold the same study", got=got, fix="Choose a new --output")
         kept = {entry["name"] for entry in content["study"]["networks"]}
         content["study"]["networks"] += [e for e in earlier["study"]["networks"] if e["name"] not in kept]
     write_json(file, content)

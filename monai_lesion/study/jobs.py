@@ -42,7 +42,7 @@ class Job:
 
     Args:
         kind: ``train`` or ``evaluate``.
-        trial: of which trial.
+        trial: the trial that the job belongs to.
     """
 
     kind: str
@@ -60,7 +60,7 @@ def run_job(kind: str, trial: Mapping[str, Any], *, threads: int | None = None, 
     Args:
         kind: ``train`` or ``evaluate``.
         trial: the trial as plain data.
-        threads: of torch on the CPU; None leaves them.
+        threads: threads for PyTorch on the CPU; None leaves its setting.
         progress: show the bundle's own bar.
 
     Returns:
@@ -105,7 +105,7 @@ def _train(trial: Trial, progress: bool) -> None:
 
     earlier = read_record(trial.path)
     if (trial.path / "evaluation").exists():
-        fix = "A network that has seen the test split is not trained again; take a new --output"
+        fix = "A network that has seen the test split is not trained again; choose a new --output"
         raise InputError(trial.path, "must not have been tested before it is trained", got="a test result", fix=fix)
     start, memory = time.monotonic(), PeakMemory()
     workflow = _workflow(TRAIN, trial, {"resume": True, "progress": progress})

@@ -66,7 +66,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 def _check(root: Path, contents: dict[str, bytes]) -> None:
     for name in REQUIRED:
         if name not in contents:
-            raise InputError(root, f"must be a bundle with {name}", got="none")
+            raise InputError(root, f"must be a bundle with {name}", got="no such file")
     for name, content in contents.items():
         if name.endswith(".json"):
             try:
@@ -76,7 +76,7 @@ def _check(root: Path, contents: dict[str, bytes]) -> None:
             if not isinstance(parsed, dict):
                 raise InputError(root / name, "must be a JSON object", got=type(parsed).__name__)
             if name == "configs/metadata.json" and parsed.get("version") not in parsed.get("changelog", {}):
-                rule = "the changelog must tell of the version"
+                rule = "the changelog must mention the version"
                 raise InputError(root / name, rule, got=f"version {parsed.get('version')}")
 
 

@@ -55,4 +55,4 @@ def test_a_report_of_nothing_is_refused(tmp_path):
 
 def test_networks_have_a_width():
     result = CliRunner().invoke(app, ["networks", "--width", "0.25"])
-    assert "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |  |  |" in result.output
+    assert "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |\n" in result.output
