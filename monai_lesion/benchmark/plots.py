@@ -15,7 +15,7 @@ MARKS = {"fp32": "o", "bf16": "s", "int8": "^"}
 
 
 def need_matplotlib() -> None:
-    """See that plots can be drawn, before anything is measured.
+    """Check that plots can be drawn, before anything is measured.
 
     Raises:
         InputError: when Matplotlib is not installed.

@@ -13,7 +13,7 @@ class Setting:
     """How a network is run.
 
     Args:
-        runtime: as of :func:`~monai_lesion.runtimes.factories.open_runtime`, or ``"plain"``.
+        runtime: see :func:`~monai_lesion.runtimes.factories.open_runtime`, or ``"plain"``.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
 
     Example:

@@ -105,8 +105,8 @@ def load_manifest(
     """Load a manifest and check it.
 
     The whole manifest is checked for its schema, for cases or patients in two splits, and for images listed twice.
-    Files are checked only in the splits in use, so that you can train while the test files are elsewhere. The check reads
-    the header of each image and every pixel of each label.
+    Files are checked only in the splits in use, so that you can train while the test files are elsewhere. The check
+    reads the header of each image and every pixel of each label.
 
     Args:
         path: the JSON file.

@@ -78,8 +78,8 @@ class InvertedResidual(nn.Module):
         dilation: dilation of the depthwise convolution.
         expansion: how many times wider the middle is; 1 leaves the first convolution out.
         kernel_size: kernel size of the depthwise convolution.
-        norm: as of :func:`convolution`.
-        same: as of :func:`convolution`.
+        norm: see :func:`convolution`.
+        same: see :func:`convolution`.
     """
 
     def __init__(

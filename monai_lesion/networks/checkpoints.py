@@ -1,4 +1,4 @@
-"""Weights into a network, or one clear reason why not."""
+"""Load weights into a network, or give one clear reason why that fails."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
 
 
 def start_from(network: nn.Module, path: str | Path | None) -> nn.Module:
-    """The network with the weights that a training starts from; as it is where none are named.
+    """Load the weights that a training starts from; without any, leave the network as it is.
 
     :class:`~monai_lesion.networks.TrustHeads` may start from the weights of its network alone; the heads are then new.
 
     Args:
         network: the network; changed in place.
-        path: as of :func:`load_weights`, or None.
+        path: see :func:`load_weights`; None loads nothing.
 
     Raises:
-        CheckpointError: as :func:`load_weights`.
+        CheckpointError: see :func:`load_weights`.
     """
     if path is None:
         return network

@@ -1,4 +1,4 @@
-"""From a ``network_def``, the bundle's description of a network, to the network, without MONAI's config parser."""
+"""Build a network from its ``network_def``, as bundles describe it, without MONAI's config parser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXPRESSIONS = ("$", "@", "%")  # by which a config of MONAI means code, another 
 def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) -> nn.Module:
     """Build the network that a ``network_def`` describes: a class and its arguments, which are plain values.
 
-    An argument may be a ``network_def`` itself, as of a network around another.
+    An argument may itself be a ``network_def``, for a network around another.
 
     Args:
         network_def: ``{"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8}``.
@@ -27,7 +27,7 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
             came with weights must not decide what is imported.
 
     Raises:
-        InputError: when it is no such description, names another class, or the class refuses its arguments.
+        InputError: when it is not such a description, names another class, or the class refuses its arguments.
 
     Example:
         >>> type(build_network({"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8})).__name__
@@ -40,7 +40,7 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
 
 
 def definition_of(network: nn.Module) -> dict[str, Any] | None:
-    """The ``network_def`` of one of the paper's networks, told by its tensors; None for any other.
+    """Recognise one of the paper's networks by its tensors, and write its ``network_def``; None for any other.
 
     Example:
         >>> from monai_lesion.networks import LighterUNet
@@ -94,7 +94,7 @@ def _class(target: str, where: str, any_class: bool) -> Callable[..., Any]:
 
 
 def _argument(value: Any, where: str, any_class: bool) -> Any:
-    """A plain value, or the network of a definition within a definition."""
+    """Read a plain value, or build the network of a nested definition."""
     if isinstance(value, Mapping):
         if TARGET in value:
             return _build(value, where, any_class)

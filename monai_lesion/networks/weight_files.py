@@ -1,4 +1,4 @@
-"""Files of weights, read without running anything in them."""
+"""Read files of weights without running anything in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of images: segments what a connection delivered when it closes, and sends the results on."""
+"""Receive images, segment them when the connection closes, and send the results on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Stopped(Exception):  # noqa: N818  it is not an error
 
 
 class Listener:
-    """Receives by C-STORE, segments, sends by C-STORE; answers C-ECHO.
+    """Receive images by C-STORE, segment them, send the results by C-STORE; answer C-ECHO.
 
     ::
 
@@ -37,19 +37,19 @@ class Listener:
 
     Args:
         folder: folder of the queue.
-        segmenter: as :class:`monai_lesion.LesionSegmenter`.
-        title: our AE title; peers must call it.
-        peers: AE titles that may send.
-        to: who gets the results.
-        port: to listen on.
-        host: address to listen on; empty for all.
+        segmenter: a segmenter such as :class:`monai_lesion.LesionSegmenter`.
+        title: AE title of the listener, which peers must call.
+        peers: AE titles that may send images.
+        to: where to send the results.
+        port: port to listen on.
+        host: address to listen on; empty for all addresses.
         frame: frame of a cine to segment, counted from 0; None for every frame.
-        radiomics: folder of images, masks and table for PyRadiomics; None for none.
+        radiomics: folder for images, masks and a table for PyRadiomics; None writes none.
         seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
-        pause: seconds before what the receiver did not take is sent again, doubled up to five minutes.
+        pause: seconds before results that the receiver did not take are sent again; doubles up to five minutes.
 
     Raises:
-        InputError: without peers, for a bad title, a port in use or a folder in use.
+        InputError: when no peers are given, a title is not valid, or the port or folder is in use.
 
     Source:
         DICOM PS3.4, annexes A (Verification) and B (Storage); PS3.7, 9.1.
@@ -97,7 +97,7 @@ class Listener:
         self.stop()
 
     def stop(self) -> None:
-        """End connections and the frame in work; what is in the queue waits for the next start."""
+        """Close connections and finish the current frame; the queue waits for the next start."""
         self._stop.set()
         self._wake.set()
         self._server.shutdown()

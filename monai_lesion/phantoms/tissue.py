@@ -1,4 +1,4 @@
-"""Echo strength (dB) and loss (dB/mm) of simulated tissue, lesions and the dark things that are no lesions."""
+"""Echo strength (dB) and loss (dB/mm) of simulated tissue, lesions and dark things that are not lesions."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def format_comparison(records: Sequence[Record]) -> str:
     """The comparison as Markdown: a line for each variant, then what the numbers are.
 
     Raises:
-        InputError: as :func:`~monai_lesion.study.calipers.differences`.
+        InputError: see :func:`~monai_lesion.study.calipers.differences`.
     """
     changes = differences(records)
     images = {record["image"]: record["markers"] for record in records}

@@ -48,11 +48,11 @@ def document(folders: Sequence[str | Path], *, reference: str | None = None) -> 
     """The tables of studies or of kept records in Markdown, each study with its budget and never two in one table.
 
     Args:
-        folders: as of :func:`write_document`.
-        reference: as of :func:`write_document`.
+        folders: see :func:`write_document`.
+        reference: see :func:`write_document`.
 
     Raises:
-        InputError: as :func:`write_document`.
+        InputError: see :func:`write_document`.
     """
     sections = read_sections(folders, reference)
     parts = [part for section in sections for part in _parts(section)]

@@ -31,7 +31,7 @@ class TrialRecord:
     Args:
         folder: folder of the trial, or of its kept record.
         record: content of ``run.json``.
-        log: one row an epoch.
+        log: one row per epoch.
         images: rows of ``per_image.csv``, measures as numbers, nan where there is none.
     """
 
@@ -120,7 +120,7 @@ def load_compared(folders: Sequence[str | Path], reference: str | None = None) -
     """Read the studies that have a tested network.
 
     Args:
-        folders: as of :func:`load_studies`.
+        folders: see :func:`load_studies`.
         reference: a network that the others are to be compared with; None for the first of each study.
 
     Raises:

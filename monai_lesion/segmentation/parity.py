@@ -101,7 +101,7 @@ def compare(
         library: gives mask and probability of a uint8 picture ``(H, W, 3)``.
         exported: the same.
         pictures: at least one.
-        dice_tolerance: as of :class:`Parity`.
+        dice_tolerance: see :class:`Parity`.
     """
     between, own, theirs, difference = [], [], [], 0.0
     for picture in pictures.read():

@@ -22,7 +22,7 @@ def check_networks(study: Study) -> None:
     """Build every network, on no device.
 
     Raises:
-        InputError: naming the network and what is wrong with its arguments.
+        InputError: names the network and what is wrong with its arguments.
     """
     import torch
 
@@ -38,10 +38,10 @@ def check_networks(study: Study) -> None:
 
 
 def check_overrides(study: Study, bundle: Path) -> None:
-    """See that each override changes something of the bundle's ``train.json``.
+    """Check that each override changes something of the bundle's ``train.json``.
 
     Raises:
-        InputError: naming the key, with the nearest one there is.
+        InputError: names the key, with the nearest one there is.
     """
     from monai.bundle import ConfigParser
 
@@ -95,10 +95,10 @@ def _known(parser: Any, key: str, overrides: Mapping[str, Any]) -> bool:
 
 
 def check_resolution(study: Study) -> None:
-    """See that all networks get pictures of one size, for the report refuses to compare others.
+    """Check that all networks get pictures of one size, for the report refuses to compare others.
 
     Raises:
-        InputError: naming two that differ.
+        InputError: names two that differ.
     """
     sizes = [(entry.name, entry.overrides.get("spatial_size")) for entry in study.entries]
     different = [pair for pair in sizes if pair[1] != sizes[0][1]]

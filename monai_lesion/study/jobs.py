@@ -198,7 +198,7 @@ def _outcome(log: Path) -> dict[str, Any]:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The numbers of a training's ``metrics.csv``, one row an epoch."""
+    """The numbers of a training's ``metrics.csv``, one row per epoch."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 

@@ -116,7 +116,7 @@ def load_study(path: str | Path) -> Study:
         path: JSON such as ``studies/table2.json``.
 
     Raises:
-        InputError: naming file, key and rule.
+        InputError: names file, key and rule.
     """
     file = Path(path)
     try:
@@ -138,7 +138,7 @@ def parse_study(content: Any, *, where: object = "study") -> Study:
         where: what errors name.
 
     Raises:
-        InputError: naming key and rule.
+        InputError: names key and rule.
     """
     if not isinstance(content, dict):
         raise InputError(where, "must be a JSON object", got=type(content).__name__)
@@ -249,14 +249,14 @@ def _overrides(given: Any, where: object) -> dict[str, Any]:
 
 
 def check_own_keys(overrides: Overrides, where: str) -> None:
-    """See that overrides leave alone what the study sets.
+    """Check that overrides leave alone what the study sets.
 
     Args:
         overrides: changes to the bundle's config.
         where: what the error names.
 
     Raises:
-        InputError: naming the key.
+        InputError: names the key.
     """
     for key in overrides:
         if key in OWN_KEYS or key.startswith("network_def#"):

@@ -1,4 +1,4 @@
-"""A bundle with its weights as one zip file, as a release or a hub wants it."""
+"""Pack a bundle with its weights into one zip file, for a release or a hub."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
         lighter_unet/  LICENSE  configs/*  docs/*  models/model.pt
 
-    The same bundle and weights give the same bytes: files sorted, without compression, of one time and one mode. The
-    weights are a plain state dict, which is what the bundle specification asks for and MONAI's verbs read without being
-    told a key; whatever else the checkpoint held is left out.
+    The same bundle and weights give the same bytes: files are sorted, uncompressed, and have one time and one mode. The
+    weights are a plain state dict, as the bundle specification asks, which MONAI's commands read without a key;
+    whatever else the checkpoint holds is left out.
 
     Args:
         bundle: folder of the bundle.
-        output: the ``.zip`` to write, whole or not at all; one that exists is replaced.
-        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
+        output: the ``.zip`` to write, whole or not at all; an existing one is replaced.
+        weights: file with the weights; None takes ``models/model.pt`` of the bundle.
 
     Returns:
         ``output``.
 
     Raises:
-        InputError: when the folder is no bundle that can be released, or ``output`` is a folder or no ``.zip``.
-        CheckpointError: when the weights are missing, damaged or of another network than ``configs/inference.json``.
+        InputError: when the folder is not a complete bundle, or ``output`` is a folder or does not end in ``.zip``.
+        CheckpointError: when the weights are missing or damaged, or do not fit the network of
+            ``configs/inference.json``.
 
     Source:
         MONAI Bundle Specification, "Directory Structure" and "Archive Format".
