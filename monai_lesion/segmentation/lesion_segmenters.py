@@ -56,6 +56,7 @@ class LesionSegmenter(Segmenter):
         InputError: for a runtime that cannot be used, or a network of another kind.
 
     Example:
+        >>> import numpy as np
         >>> from monai_lesion.networks import LighterUNet
         >>> segmenter = LesionSegmenter(LighterUNet(group_size=1))
         >>> segmenter(np.zeros((100, 150), np.uint8)).mask.shape
