@@ -101,7 +101,7 @@ def test_predict_has_a_network_on_first_use_and_says_which(elsewhere, picture, c
     with caplog.at_level("INFO"):
         result = CliRunner().invoke(app, ["predict", str(picture), "-o", "out"])
     assert result.exit_code == 0, result.output
-    assert caplog.text.count("network: pocket, LightUNet(width=0.125), weights 85f44f3b9161, onnx fp32") == 1
+    assert caplog.text.count("network: pocket, LightUNet(width=0.125), weights 1cd56f9ebcb5, onnx fp32") == 1
     mask = np.asarray(Image.open(elsewhere / "out" / "picture.png")) > 0
     assert np.array_equal(mask, LesionSegmenter.from_preset()(picture).mask > 0)
 
