@@ -117,7 +117,7 @@ def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000
     Args:
         app: the app folder.
         studies: folder of images, or the address of a DICOMweb server.
-        port: of the server.
+        port: port of the server.
 
     Example:
         >>> start_command("/srv/app", "/data/images")
@@ -161,7 +161,7 @@ def _configs(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     for name in CONFIGS:
         file = root / "configs" / name
         if not file.is_file():
-            raise InputError(root, f"must be a bundle with configs/{name}", got="none")
+            raise InputError(root, f"must be a bundle with configs/{name}", got="no such file")
         try:
             contents[name] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:

@@ -20,7 +20,7 @@ from monai_lesion.networks.definitions import build_network
 from monai_lesion.pipeline.steps import Steps
 
 ROOM = "monai_lesion.pipeline.transforms"
-# What may stand in a bundle's config for its steps to be ours; the class ends upright whatever the last steps do.
+# What a bundle's config may contain for its steps to be ours; the class ends upright whatever the last steps do.
 BEFORE = {"_target_": f"{ROOM}.preprocessing", "keys": ["image"]}
 AFTER = {"_target_": f"{ROOM}.postprocessing", "preprocessing": "@preprocessing", "source": "pred", "target": "pred"}
 ENDS = ("upright", "drop_channel")
@@ -36,8 +36,8 @@ class BundleNetwork:
         steps: around the network; None where the bundle has transforms of its own.
         preprocess: its transforms before the network.
         postprocess: its transforms after the network.
-        name: of the bundle's folder.
-        version: of the bundle; empty where it has none.
+        name: name of the bundle's folder.
+        version: version of the bundle; empty where it has none.
     """
 
     network: nn.Module
@@ -65,13 +65,13 @@ def read_bundle(
         as_trained: take network and input size from the weights, where these tell them; else the config must agree.
 
     Raises:
-        InputError: when the folder is no bundle, or an override is unknown to it or the network.
+        InputError: when the folder is not a bundle, or an override is unknown to it or to the network.
         CheckpointError: when the weights are missing, another network's, or of another input size.
     """
     root = Path(bundle)
     config = root / "configs" / "inference.json"
     if not config.is_file():
-        raise InputError(root, "must be a bundle with configs/inference.json", got="none")
+        raise InputError(root, "must be a bundle with configs/inference.json", got="no such file")
     parser = ConfigParser()
     parser.read_config(str(config))
     parser["bundle_root"], parser["device"] = str(root), "cpu"

@@ -16,7 +16,7 @@ from torch import nn
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.networks.definitions import build_network, definition_of
-from monai_lesion.networks.identities import without_pretraining
+from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.networks.weight_files import read_weights
 from monai_lesion.pipeline.steps import Steps
 

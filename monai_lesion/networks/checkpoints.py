@@ -1,4 +1,4 @@
-"""Weights into a network, or one clear reason why not."""
+"""Load weights into a network, or give one clear reason why that fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks.definitions import definition_of
-from monai_lesion.networks.identities import describe, override
+from monai_lesion.networks.recognition import describe, override
 from monai_lesion.networks.trust_heads import TrustHeads
 from monai_lesion.networks.weight_files import read_state, read_weights
 
@@ -61,21 +61,21 @@ def _stride(definition: Mapping[str, Any] | None) -> Any:
 
 
 def start_from(network: nn.Module, path: str | Path | None) -> nn.Module:
-    """The network with the weights that a training starts from; as it is where none are named.
+    """Load the weights that a training starts from; without any, leave the network as it is.
 
     :class:`~monai_lesion.networks.TrustHeads` may start from the weights of its network alone; the heads are then new.
 
     Args:
         network: the network; changed in place.
-        path: as of :func:`load_weights`, or None.
+        path: see :func:`load_weights`; None loads nothing.
 
     Raises:
-        CheckpointError: as :func:`load_weights`.
+        CheckpointError: see :func:`load_weights`.
     """
     if path is None:
         return network
     if isinstance(network, TrustHeads) and read_state(path).keys() == network.network.state_dict().keys():
-        logger.info("%s holds no scores: the heads of presence and quality start new", path)
+        logger.info("%s has no scores: the heads for presence and quality start untrained", path)
         load_weights(network.network, path)
         return network
     return load_weights(network, path)

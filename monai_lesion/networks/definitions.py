@@ -1,4 +1,4 @@
-"""From a ``network_def``, the bundle's description of a network, to the network, without MONAI's config parser."""
+"""Build a network from its ``network_def``, as bundles describe it, without MONAI's config parser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from monai_lesion.errors import InputError
-from monai_lesion.networks.identities import identify
+from monai_lesion.networks.recognition import identify
 from monai_lesion.networks.trust_heads import TrustHeads
 
 TARGET = "_target_"
@@ -21,7 +21,7 @@ EXPRESSIONS = ("$", "@", "%")  # by which a config of MONAI means code, another 
 def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) -> nn.Module:
     """Build the network that a ``network_def`` describes: a class and its arguments, which are plain values.
 
-    An argument may be a ``network_def`` itself, as of a network around another.
+    An argument may itself be a ``network_def``, for a network around another.
 
     Args:
         network_def: ``{"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8}``.
@@ -29,7 +29,7 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
             came with weights must not decide what is imported.
 
     Raises:
-        InputError: when it is no such description, names another class, or the class refuses its arguments.
+        InputError: when it is not such a description, names another class, or the class refuses its arguments.
 
     Example:
         >>> type(build_network({"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8})).__name__
@@ -114,7 +114,7 @@ def _class(target: str, where: str, any_class: bool) -> Callable[..., Any]:
 
 
 def _argument(value: Any, where: str, any_class: bool) -> Any:
-    """A plain value, or the network of a definition within a definition."""
+    """Read a plain value, or build the network of a nested definition."""
     if isinstance(value, Mapping):
         if TARGET in value:
             return _build(value, where, any_class)

@@ -1,4 +1,4 @@
-"""Files of weights, read without running anything in them."""
+"""Read files of weights without running anything in them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_weights(path: str | Path) -> Weights:
         reason, fix = (str(error) or type(error).__name__).splitlines()[0], ""
         if reason.startswith("Weights only load failed"):  # torch goes on to recommend the unsafe way
             module = re.search(r"GLOBAL ([\w.]+)", str(error))
-            reason = f"a {module[1]}" if module else "no file of PyTorch"
+            reason = f"a {module[1]}" if module else "a file that PyTorch did not write"
             fix = WHOLE_MODULES if module else ""
         raise CheckpointError(file, "must hold tensors only", got=reason, fix=fix) from error
     state = content.get("model", content) if isinstance(content, dict) else content

@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
 from monai_lesion.networks.definitions import definition_of
-from monai_lesion.networks.identities import describe
+from monai_lesion.networks.recognition import describe
 from monai_lesion.networks.weight_files import Weights
 from monai_lesion.training.averaging import WeightAverage
 from monai_lesion.training.epochs import val_loss, validated

@@ -18,7 +18,7 @@ from monai_lesion.models.folders import read_model
 from monai_lesion.models.writers import write_model_folder
 from monai_lesion.networks.checkpoints import load_weights
 from monai_lesion.networks.definitions import build_network
-from monai_lesion.networks.identities import without_pretraining
+from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.networks.weight_files import read_weights
 from monai_lesion.pipeline.steps import Steps
 from monai_lesion.training.processes import leads

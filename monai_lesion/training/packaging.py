@@ -1,4 +1,4 @@
-"""A bundle with its weights as one zip file, as a release or a hub wants it."""
+"""Pack a bundle with its weights into one zip file, for a release or a hub."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
     Args:
         bundle: folder of the bundle.
-        output: the ``.zip`` to write, whole or not at all; one that exists is replaced.
-        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
+        output: the ``.zip`` to write, whole or not at all; an existing one is replaced.
+        weights: file with the weights; None takes ``models/model.pt`` of the bundle.
 
     Returns:
         ``output``.
 
     Raises:
-        InputError: when the folder is no bundle that can be released, or ``output`` is a folder or no ``.zip``.
+        InputError: when the folder is not a complete bundle, or ``output`` is a folder or does not end in ``.zip``.
         CheckpointError: when the weights are missing, damaged, or of another network or input size than
             ``configs/inference.json``.
 
@@ -68,7 +68,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 def _check(root: Path, contents: dict[str, bytes]) -> None:
     for name in REQUIRED:
         if name not in contents:
-            raise InputError(root, f"must be a bundle with {name}", got="none")
+            raise InputError(root, f"must be a bundle with {name}", got="no such file")
     for name, content in contents.items():
         if name.endswith(".json"):
             try:
@@ -78,7 +78,7 @@ def _check(root: Path, contents: dict[str, bytes]) -> None:
             if not isinstance(parsed, dict):
                 raise InputError(root / name, "must be a JSON object", got=type(parsed).__name__)
             if name == "configs/metadata.json" and parsed.get("version") not in parsed.get("changelog", {}):
-                rule = "the changelog must tell of the version"
+                rule = "the changelog must mention the version"
                 raise InputError(root / name, rule, got=f"version {parsed.get('version')}")
 
 
