@@ -93,12 +93,13 @@ def write_label_app(
 
 def _as_trained(root: Path, file: Path) -> dict[str, Any]:
     """What the weights tell and the configs say otherwise."""
+    from monai_lesion.models.trained_networks import network_def_of
     from monai_lesion.networks.weight_files import read_weights
 
     if not file.is_file():
         return {}
-    found, config = read_weights(file), _configs(root, {})["inference.json"]
-    told = {"network_def": found.network_def, "spatial_size": found.input_size and list(found.input_size)}
+    size, config = read_weights(file).input_size, _configs(root, {})["inference.json"]
+    told = {"network_def": network_def_of(file), "spatial_size": size and list(size)}
     return {name: value for name, value in told.items() if value is not None and value != config.get(name)}
 
 

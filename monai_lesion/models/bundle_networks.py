@@ -14,10 +14,9 @@ from torch import nn
 
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.models.descriptions import WEIGHTS
-from monai_lesion.models.trained_networks import input_size_for, network_for
+from monai_lesion.models.trained_networks import input_size_for, network_def_of
 from monai_lesion.networks.checkpoints import load_weights
-from monai_lesion.networks.definitions import build_network, definition_of
-from monai_lesion.networks.weight_files import read_weights
+from monai_lesion.networks.definitions import build_network
 from monai_lesion.pipeline.steps import Steps
 
 ROOM = "monai_lesion.pipeline.transforms"
@@ -105,13 +104,9 @@ def read_bundle(
 
 def _take_network(parser: ConfigParser, file: Path) -> None:
     """Set the network that the weights tell, below the overrides: what contradicts it then fails at the weights."""
-    definition = read_weights(file).network_def if file.is_file() else None
+    definition = network_def_of(file) if file.is_file() else None
     if definition is not None:
         parser["network_def"] = definition
-        return
-    own = _literal(parser) if file.is_file() else None
-    if own is not None and (network := build_network(own)) is not (fitting := network_for(file, network)):
-        parser["network_def"] = definition_of(fitting)
 
 
 def _take_size(parser: ConfigParser, file: Path, *, named: bool) -> None:

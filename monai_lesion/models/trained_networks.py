@@ -16,8 +16,8 @@ from torch import nn
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.networks.definitions import build_network, definition_of
-from monai_lesion.networks.recognition import definition_of_state, without_pretraining
-from monai_lesion.networks.weight_files import Weights, read_weights
+from monai_lesion.networks.recognition import without_pretraining
+from monai_lesion.networks.weight_files import read_weights
 from monai_lesion.pipeline.steps import Steps
 
 logger = logging.getLogger(__name__)
@@ -44,18 +44,27 @@ def network_for(weights: str | Path, network: nn.Module) -> nn.Module:
     if not Path(weights).is_file() or definition_of(network) != NETWORK:
         return network
     found = read_weights(weights)
-    definition = definition_for(found)
-    if definition is None or describe(found.state) == describe(network.state_dict()):
+    if found.network_def is None or describe(found.state) == describe(network.state_dict()):
         return network
     logger.info("network: %s, as %s was trained", describe(found.state), weights)
-    return build_network(definition)
+    return build_network(without_pretraining(found.network_def))
 
 
-def definition_for(weights: Weights) -> dict[str, Any] | None:
-    """The ``network_def`` that the file tells, or that the shapes tell by themselves; None where neither does."""
-    if weights.network_def is not None:
-        return dict(without_pretraining(weights.network_def))
-    return definition_of_state(weights.state)
+def network_def_of(weights: str | Path) -> dict[str, Any] | None:
+    """The ``network_def`` that weights were trained with; None where their file does not tell it.
+
+    It is checked to be one of our networks with plain arguments, for MONAI would run whatever else a config takes over.
+
+    Raises:
+        CheckpointError: when the file is missing or damaged.
+        InputError: when it names anything else.
+    """
+    definition = read_weights(weights).network_def
+    if definition is None:
+        return None
+    definition = dict(without_pretraining(definition))
+    build_network(definition)
+    return definition
 
 
 def input_size_for(weights: str | Path, spatial_size: Sequence[int], *, named: bool | None = None) -> tuple[int, ...]:
