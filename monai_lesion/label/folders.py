@@ -66,7 +66,9 @@ def write_label_app(
 
     target, root = Path(output).absolute(), Path(bundle).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another --output")
+        raise InputError(
+            target, "must be a new or empty folder", got="a folder with files in it", fix="Choose another --output"
+        )
     configs = _configs(root, overrides or {})
     if target.resolve().is_relative_to(root):
         raise InputError(target, "must lie outside the bundle, which is copied into it", got=root, fix="Name another")

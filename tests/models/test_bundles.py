@@ -102,14 +102,16 @@ def test_a_copy_of_a_copied_config_can_be_made(tmp_path: Path, monkeypatch: pyte
 def test_a_copy_goes_into_no_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match="mine: must be a new or empty folder, got something there"):
+    with pytest.raises(InputError, match="mine: must be a new or empty folder, got a folder with files in it"):
         init_bundle(tmp_path / "mine")
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_a_package_without_its_bundle_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "_PACKAGE", tmp_path / "monai_lesion")
-    with pytest.raises(InputError, match=r"must be the bundle of the package, got no bundle\. Install monai-lesion again"):
+    with pytest.raises(
+        InputError, match=r"must be the bundle of the package, got no bundle\. Install monai-lesion again"
+    ):
         init_bundle(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
