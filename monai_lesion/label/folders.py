@@ -44,21 +44,21 @@ def write_label_app(
     weights: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Lay out an app folder; it appears only when it is complete.
+    """Write an app folder, whole or not at all.
 
     ::
 
         output/main.py  README.md  model/lighter_unet/configs/...  model/lighter_unet/models/model.pt
 
     Args:
-        output: folder to make; it must not exist, or be empty.
-        bundle: folder of the bundle; it is copied, for the server's training overwrites the weights.
-        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
-        overrides: config values written into the copy, such as ``{"network_def#group_size": 16}``.
+        output: new or empty folder.
+        bundle: folder of the bundle; it is copied, because the server's training overwrites the weights.
+        weights: file with the weights; None takes ``models/model.pt`` of the bundle.
+        overrides: config values to write into the copy, such as ``{"network_def#group_size": 16}``.
 
     Raises:
-        InputError: when the folder is taken or in the bundle, or the bundle cannot be served.
-        CheckpointError: when the weights are missing or another network's.
+        InputError: when the folder is in use or inside the bundle, or the bundle cannot be served.
+        CheckpointError: when the weights are missing or belong to another network.
     """
     import torch
 
@@ -90,7 +90,7 @@ def write_label_app(
 
 
 def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000) -> str:
-    """The command that starts a server, on this machine's own address only.
+    """Make the command that starts a server, reachable from this machine only.
 
     Args:
         app: the app folder.
@@ -107,17 +107,17 @@ def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000
 
 
 def served_bundles(app_dir: str | Path, names: Sequence[str] = ()) -> dict[str, Path]:
-    """The bundles of an app folder by name, their weights checked against their networks.
+    """Find the bundles of an app folder by name, and check that their weights fit their networks.
 
-    MONAI Label loads weights without complaint where names differ, and then answers with random masks.
+    MONAI Label loads weights without complaint when names differ, and then returns random masks.
 
     Args:
         app_dir: the app folder.
-        names: which to serve; all, when empty.
+        names: bundles to serve; empty for all.
 
     Raises:
-        InputError: when there is none, or none of a name.
-        CheckpointError: when the weights are missing or another network's.
+        InputError: when there are no bundles, or one of the names is unknown.
+        CheckpointError: when the weights are missing or belong to another network.
     """
     from monai_lesion.networks.checkpoints import load_weights
 
@@ -170,7 +170,7 @@ def _network(root: Path, configs: Mapping[str, Any]) -> Any:
 
     served, trained = (configs[name].get("network_def") for name in ("inference.json", "train.json"))
     if served != trained:
-        rule = "inference.json and train.json must have the same network_def, for the server trains what it serves"
+        rule = "inference.json and train.json must have the same network_def, because the server trains what it serves"
         raise InputError(root / "configs", rule, got=f"{served} and {trained}")
     try:
         return ConfigParser(deepcopy(configs["inference.json"])).get_parsed_content("network_def")

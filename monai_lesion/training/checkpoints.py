@@ -1,4 +1,4 @@
-"""The best network, and all that a killed training needs to go on."""
+"""Save the best network, and everything that an interrupted training needs to continue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Keep the best network and everything that a killed training needs to go on.
+    """Save the best network and everything that an interrupted training needs to continue.
 
     ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.ckpt`` holds all ``objects``, the
     epoch, the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are
@@ -38,8 +38,8 @@ class Checkpoints:
         network: the network that is trained.
         objects: further things with a ``state_dict``: optimizer, scheduler.
         average: the moving average of the weights; its network is that of ``model.pt``. None keeps ``network`` itself.
-        precision: what the training computes in, so that it goes on as it began.
-        resume: go on from ``last.ckpt`` where there is one.
+        precision: precision of the training, so that it continues as it began.
+        resume: continue from ``last.ckpt`` if there is one.
 
     Raises:
         CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or differs between processes.

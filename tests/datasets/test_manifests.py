@@ -153,7 +153,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     ),
     "bytes in two splits": (
         lambda c, p: copy(p, "images/0000_front.png", "images/0004_side.png"),
-        r"no image may be in two splits, got 1 that break this rule:\n  images/0000_front.png \(training\) = images/0004_side",
+        r"no image may be in two splits, got 1 that .*:\n  images/0000_front.png \(training\) = images/0004_side",
     ),
     # files
     "image missing": (
@@ -198,7 +198,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
             copy(p, "images/0000_front.png", "images/x.png"),
             c.update(calibration=[{**c["training"][0], "image": "images/x.png", "case_id": "x"}]),
         ),
-        r"no image may be in two splits, got 1 that break this rule:\n  images/0000_front.png \(training\) = images/x.png \(calib",
+        r"no image may be in two splits, got 1 that .*:\n  images/0000_front.png \(training\) = images/x.png \(calib",
     ),
     "label cut off": (
         lambda c, p: cut(p / "masks/0000_side.png", 50),
