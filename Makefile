@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-oldest unit lint docs dist clean
+.PHONY: setup demo test test-oldest unit lint docs dist queue clean
 
 setup: .venv/ready
 
@@ -48,6 +48,15 @@ dist: setup
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
 	MONAI_LESION_DIST=dist $(BIN)/python -m pytest tests/test_distribution.py
+
+# The training queue of studies/README.md: one training at a time on one core, low priority; the same command goes on.
+DATA ?= ../shared/data
+queue: setup
+	$(BIN)/monai-lesion manifest join data_manifests/busbra_dev.json data_manifests/busi_dev.json --folders busbra,busi --output runs/both.json
+	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/monai-lesion study run studies/presets.json --manifest runs/both.json --dataset-dir $(DATA) --output runs/presets
+	for study in converged paper_recipe; do \
+	  OMP_NUM_THREADS=1 nice -n 15 $(BIN)/monai-lesion study run studies/$$study.json --manifest data_manifests/busbra_dev.json \
+	    --dataset-dir $(DATA)/busbra --output runs/$$study || exit 1; done
 
 clean:
 	rm -rf .venv .venv-oldest build dist site *.egg-info

@@ -1,93 +1,158 @@
-"""How fast a training consumes images, and how fast the input pipeline makes them: ratios within one run.
+"""How fast a training consumes images, by precision and instruction set, and how fast its input is made.
 
-    python benchmarks/training.py [--group-size 128] [--batch-size 8] [--repeats 3]
+    python benchmarks/training.py [--network light_unet] [--width 0.125] [--size 128] [--batch-size 8] [--repeats 5]
 
-bfloat16 with channels-last, as the bundle trains on a CPU, against plain float32, contiguous: the same network, batch
-and step (forward, Dice loss, backward, Adam), taken in turns. Then the pipeline of a training data set that is cached
-already: what remains for each image is the augmentation.
+One training step (forward, loss, backward, AdamW) in float32 contiguous, float32 channels-last and bfloat16
+channels-last, taken in turns, in CPU time; then what ``amp: "auto"`` would choose, by the same few steps that a
+training measures when it begins. All of it three times, in processes of their own: with what the processor has,
+limited to AVX-512 with bfloat16 (no AMX), and limited to AVX2, as most desktops are. Then the input: pictures cached,
+with the paper's augmentation and with that of the converging recipe.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from monai.data import CacheDataset, DataLoader
-from monai.losses import DiceLoss
 
 from monai_lesion.datasets.manifests import load_manifest
-from monai_lesion.networks import LighterUNet
+from monai_lesion.machine.processors import processor
+from monai_lesion.networks import LighterUNet, LightUNet, UNet
 from monai_lesion.phantoms.files import write_phantoms
 from monai_lesion.pipeline.transforms import preprocessing
+from monai_lesion.training.augmentations import BatchAugmentation
+from monai_lesion.training.batches import TrainingBatch
 from monai_lesion.training.inferers import MixedPrecisionInferer
+from monai_lesion.training.losses import MaskAndTrustLoss
+from monai_lesion.training.negatives import RemoveLesions
+from monai_lesion.training.precisions import GAIN, PICTURES, has_amx, measured_gain
+
+LIMITS = {"as it is": None, "AVX-512 with bfloat16": "AVX512_CORE_BF16", "AVX2": "AVX2"}
+SETTINGS = ("float32, contiguous", "float32, channels-last", "bfloat16, channels-last")
+CHOICES = {False: SETTINGS[1], True: SETTINGS[2]}
+NETWORKS = {"unet": UNet, "light_unet": LightUNet, "lighter_unet": LighterUNet}
 
 
 class Step:
     """One training step of a network of its own."""
 
-    def __init__(self, group_size: int, batch_size: int, *, amp: bool) -> None:
+    def __init__(self, options: argparse.Namespace, setting: str) -> None:
         torch.manual_seed(0)
-        layout = torch.channels_last if amp else torch.contiguous_format
-        self.network = LighterUNet(group_size=group_size).to(memory_format=layout)
-        self.inferer, self.loss = MixedPrecisionInferer(amp), DiceLoss(sigmoid=True, smooth_nr=0.0, smooth_dr=0.0)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, weight_decay=1e-4)
-        self.images = torch.rand(batch_size, 3, 256, 256)
-        self.labels = (torch.rand(batch_size, 1, 256, 256) > 0.8).float()
+        self.contiguous = setting == SETTINGS[0]
+        layout = torch.contiguous_format if self.contiguous else torch.channels_last
+        self.network = build(options).to(memory_format=layout)
+        self.inferer, self.loss = MixedPrecisionInferer(setting == SETTINGS[2]), MaskAndTrustLoss()
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
+        self.images = torch.rand(options.batch_size, 3, options.size, options.size)
+        self.labels = (torch.rand(options.batch_size, 1, options.size, options.size) > 0.8).float()
 
     def __call__(self) -> float:
-        """Take the step; give its seconds."""
-        start = time.perf_counter()
+        """Take the step; give its CPU seconds."""
+        start = time.process_time()
         self.optimizer.zero_grad()
-        self.loss(self.inferer(self.images, self.network), self.labels).backward()
+        # The inferer is channels-last always.
+        outputs = self.network(self.images) if self.contiguous else self.inferer(self.images, self.network)
+        self.loss(outputs, self.labels).backward()
         self.optimizer.step()
-        return time.perf_counter() - start
+        return time.process_time() - start
 
 
-def pipeline_seconds(batch_size: int) -> float:
-    """Seconds an image, augmentation and collation of cached pictures."""
+def build(options: argparse.Namespace) -> torch.nn.Module:
+    """The network to measure."""
+    more = {"group_size": options.group_size} if options.network == "lighter_unet" else {}
+    return NETWORKS[options.network](width=options.width, **more)
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """The settings under this process's limit, and the choice of ``auto``."""
+    steps = [Step(options, setting) for setting in SETTINGS]
+    for step in steps:  # warm-up
+        step()
+    times = [[step() for step in steps] for _ in range(options.repeats)]
+    best = [min(column) for column in zip(*times, strict=True)]
+    gain = None if has_amx() else measured_gain(build(options), (PICTURES, 3, options.size, options.size))
+    return {"seconds": dict(zip(SETTINGS, best, strict=True)), "gain": gain, "low": gain is None or gain > GAIN}
+
+
+def report(limit: str, found: dict[str, object], images: int) -> None:
+    """Print one table."""
+    seconds: dict[str, float] = found["seconds"]  # type: ignore[assignment]
+    chosen, fastest = CHOICES[bool(found["low"])], min(seconds.values())
+    reason = "AMX" if found["gain"] is None else f"measured {found['gain']:.2f} times as fast in bfloat16"
+    print(f"{limit}:")
+    for setting, each in seconds.items():
+        ratio = seconds[SETTINGS[0]] / each
+        mark = f"  <- auto ({reason})" if setting == chosen else ""
+        print(f"  {setting:25}{1e3 * each / images:8.1f} ms an image {ratio:6.2f} x{mark}")
+    print(f"  auto against the fastest {seconds[chosen] / fastest:6.2f} x its time (wanted: 1.05 or less)")
+
+
+def milliseconds(run: Callable[[], int]) -> float:
+    """CPU milliseconds an image."""
+    run()  # warm-up
+    rounds = []
+    for _ in range(5):
+        start = time.process_time()
+        images = run()
+        rounds.append(1e3 * (time.process_time() - start) / images)
+    return statistics.median(rounds)
+
+
+def inputs(options: argparse.Namespace) -> None:
+    """Print what the inputs cost."""
+    size = (options.size, options.size)
     with tempfile.TemporaryDirectory() as folder:
         manifest = load_manifest(write_phantoms(Path(folder) / "data", cases=14, progress=False))
-        transform = preprocessing(("image", "label"), augment=True)
-        dataset = CacheDataset(manifest.entries("training"), transform, progress=False)
-        loader = DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=0)
-        for _ in loader:  # warm-up
-            pass
-        start, images = time.perf_counter(), 0
-        for _ in range(8):
-            for batch in loader:
-                images += len(batch["image"])
-        return (time.perf_counter() - start) / images
+        batch = TrainingBatch(augmentation=[RemoveLesions(0.15), BatchAugmentation()])
+        recipes = {
+            "the paper's": (preprocessing(("image", "label"), spatial_size=size, augment=True), TrainingBatch()),
+            "converging, without calipers": (preprocessing(("image", "label"), spatial_size=size), batch),
+            "converging": (preprocessing(("image", "label"), spatial_size=size, calipers=0.5), batch),
+        }
+        for name, (transform, prepare) in recipes.items():
+            dataset = CacheDataset(manifest.entries("training"), transform, progress=False)
+            loader = DataLoader(dataset, batch_size=options.batch_size, shuffle=True, num_workers=0)
+
+            def run(loader: DataLoader = loader, prepare: TrainingBatch = prepare) -> int:
+                return sum(len(prepare(items, "cpu")[0]) for items in loader)
+
+            print(f"  {name:28}{milliseconds(run):8.1f} ms an image")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=NETWORKS, default="light_unet")
+    parser.add_argument("--width", type=float, default=0.125)
     parser.add_argument("--group-size", type=int, default=128)
+    parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    units = [unit for unit in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {unit} " in f"{flags} "]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {' '.join(units)}")
-    fast, plain = (Step(options.group_size, options.batch_size, amp=amp) for amp in (True, False))
-    fast(), plain()  # warm-up
-    times = [(fast(), plain()) for _ in range(options.repeats)]
-    quick, slow = (min(column) for column in zip(*times, strict=True))
-    ratios = sorted(theirs / ours for ours, theirs in times)
-    images = options.batch_size
-    print(f"Lighter U-net @{options.group_size}, {images} images of 256 x 256 a step, best of {options.repeats}:")
-    print(f"  bfloat16, channels-last    {quick:7.2f} s a step  {images / quick:6.2f} images/s")
-    print(f"  float32, contiguous        {slow:7.2f} s a step  {images / slow:6.2f} images/s")
-    print(f"  ratio                      {slow / quick:7.1f} x (pairwise {ratios[0]:.1f} to {ratios[-1]:.1f}, ", end="")
-    print(f"median {statistics.median(ratios):.1f}; wanted: 3 or more)")
-    each = pipeline_seconds(options.batch_size)
-    print(f"  input pipeline alone       {each * 1e3:7.1f} ms an image {1 / each:6.1f} images/s")
-    print(f"  against the faster step    {quick / images / each:7.1f} x what it consumes (wanted: 10 or more)")
+    if options.child:
+        print(json.dumps(measure(options)))
+        return
+    print(f"{processor()}; {torch.get_num_threads()} threads")
+    print(f"{options.network}, width {options.width}, {options.batch_size} images of {options.size} x {options.size}:")
+    for name, limit in LIMITS.items():
+        environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
+        if limit:
+            environment["ONEDNN_MAX_CPU_ISA"] = limit
+        command = [sys.executable, __file__, *sys.argv[1:], "--child"]
+        answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        report(name, json.loads(answer.splitlines()[-1]), options.batch_size)
+    print("input, pictures cached:")
+    inputs(options)
 
 
 if __name__ == "__main__":

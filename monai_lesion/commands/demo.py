@@ -75,11 +75,11 @@ def run_demo(
     say("     and segmenting the test cases with the network of the package, which was trained on patients")
     predict = ["predict", *test, "--bundle", "pocket", "--output", str(root / "pocket"), "--formats", "png,overlay"]
     _run("predict", ["-m", "monai_lesion", *predict], f"monai-lesion {_short(predict, test)}", say)
-    common = ["--manifest", str(manifest), "--ckpt_dir", str(models), *NETWORK]
+    common = ["--manifest", str(manifest), "--ckpt_dir", str(models)]
 
     say(f"2/4  training a small Lighter U-net for {epochs} epochs")
     training = ["--output_dir", str(root / "logs"), "--max_epochs", str(epochs), "--seed", str(seed), *TRAINING]
-    _bundle("training", [configs / "train.json"], [*common, *training, "--resume", "true"], say)
+    _bundle("training", [configs / "train.json"], [*common, *NETWORK, *training, "--resume", "true"], say)
 
     say("3/4  evaluating it on the test cases, at their original size")
     _bundle(
@@ -87,7 +87,7 @@ def run_demo(
     )
 
     say("4/4  segmenting the test cases from PNG and from DICOM")
-    agree, total = _predict(root, bundle, models / "model.pt", json.loads(manifest.read_text(encoding="utf-8")))
+    agree, total = _predict(root, models, json.loads(manifest.read_text(encoding="utf-8")))
     say(f"     {agree} of {total} masks are identical from PNG and from DICOM\n")
 
     summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ does on patients.
   {results / "per_image.csv"}        Dice and both HD95 of each image; per_case.csv, summary.json
   {root / "pocket"}                  what the network of the package finds, without your training
   {root / "png"}, {root / "dicom"}        masks, overlays and measurements (JSON) of the test cases
-  {models / "model.pt"}              the network you trained
+  {models}              the network: monai-lesion predict scan.png --bundle {models} --output found
 
 With your own data, images and masks in two folders under the same names:
 
@@ -134,14 +134,13 @@ def _short(command: Sequence[str], files: Sequence[str]) -> str:
     return shlex.join([*command[: first + 1], "...", *command[first + len(files) :]])
 
 
-def _predict(root: Path, bundle: str | Path, weights: Path, manifest: dict[str, Any]) -> tuple[int, int]:
+def _predict(root: Path, models: Path, manifest: dict[str, Any]) -> tuple[int, int]:
     """Segment each test image as PNG and as DICOM; return how many masks agree, and of how many."""
     import numpy as np
 
     from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
 
-    overrides = {"network_def#group_size": 4, "spatial_size": [128, 128]}
-    segmenter = LesionSegmenter.from_bundle(bundle, weights=weights, overrides=overrides)
+    segmenter = LesionSegmenter.from_bundle(models)
     agree = 0
     for entry in manifest["test"]:
         masks = []

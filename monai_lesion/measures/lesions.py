@@ -48,7 +48,7 @@ def count_lesions(pred: ArrayLike, label: ArrayLike) -> tuple[int, int]:
     if not real.any():
         return 0, 0
     components, count = ndimage.label(real, structure=np.ones((3, 3)))
-    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    sizes = np.bincount(components.ravel())[1:]
     touched = np.bincount(components[found], minlength=count + 1)[1:] > 0
     lesions = sizes * SPECK >= sizes.max()
     return int(lesions.sum()), int((lesions & touched).sum())

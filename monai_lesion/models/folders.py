@@ -116,6 +116,9 @@ def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
         execution = replace(execution, runtime=name)
     own = {"onnx": "onnx", "openvino": "openvino", "torchscript": "torch"}[known.format]
     wanted = execution.precision or known.precision
+    if wanted == "int8" and known.precision == "fp32" and execution.calibration is None:
+        fix = "Export the network with --int8, or give calibration pictures"
+        raise InputError("precision", f"of {model.path} is fp32", got=wanted, fix=fix)
     direct = name == own or (name == "openvino" and known.format == "onnx")
     if not direct or (wanted, known.precision) == ("int8", "fp32"):
         return _opened_anew(model, execution)

@@ -142,7 +142,8 @@ def check_format(format: str, *, precision: str, half: bool = False, end_to_end:
         raise InputError("order", "end to end must be resize_first", got=steps.order, fix=fix)
     if format != "torchscript":
         load_package("onnx")
-        load_package("onnxruntime" if format == "onnx" else "openvino")
+    if format == "openvino":
+        load_package("openvino")
     if precision == "int8":
         load_package("onnxruntime")
         load_package("nncf")

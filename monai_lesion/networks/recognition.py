@@ -133,6 +133,22 @@ def describe(state: Mapping[str, torch.Tensor]) -> str:
     return "another network" if found is None else _written(_definition(*found))
 
 
+def definition_of_state(state: Mapping[str, torch.Tensor]) -> dict[str, Any] | None:
+    """The ``network_def`` that a state dict tells by its shapes alone; None where they do not.
+
+    Example:
+        >>> definition_of_state(LighterUNet(group_size=8).state_dict())
+        {'_target_': 'monai_lesion.networks.LighterUNet', 'group_size': 8}
+    """
+    found = identify({name: tuple(tensor.shape) for name, tensor in state.items()})
+    if found is None:
+        return None
+    definition = _definition(*found)
+    inner = definition.get("network", definition)
+    # The three strides of an FCN have the same shapes.
+    return None if inner["_target_"].endswith(f".{FCN.__name__}") else definition
+
+
 def override(state: Mapping[str, torch.Tensor]) -> str:
     """Write the option that makes a bundle build the network of a state dict; empty for an unknown network."""
     found = identify({name: tuple(tensor.shape) for name, tensor in state.items()})

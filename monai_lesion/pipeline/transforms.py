@@ -121,7 +121,7 @@ class ScaleByted(MapTransform, RandomizableTrait):
 
 
 class DropChannelAxisd(MapTransform):
-    """Turn ``(1, W, H)`` into unsigned 8-bit ``(W, H)`` for MONAI Label's writer; 3-D sources get one more axis."""
+    """Turn ``(1, W, H)`` into uint8 ``(W, H)``, as MONAI Label's writer needs; 3-D sources get one more axis."""
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Drop the channel axis of each key."""

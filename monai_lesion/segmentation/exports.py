@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from monai_lesion._version import NOTICE
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing_folder
+from monai_lesion.machine.packages import load_package
 from monai_lesion.models import client
 from monai_lesion.models.descriptions import LICENCE, ModelDescription
 from monai_lesion.models.writers import check_format, copy_client, write_model_folder
@@ -62,6 +63,8 @@ def export_model(
     """
     steps, precision = segmenter.steps, "fp32" if calibration is None else "int8"
     check_format(format, precision=precision, half=half, end_to_end=end_to_end, steps=steps)
+    if format == "onnx":
+        load_package("onnxruntime")  # for the comparison
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(folder, "must be a new or empty folder", got="a folder with files in it")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from monai_lesion._version import __version__
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
-from monai_lesion.models.descriptions import FILE
+from monai_lesion.models.descriptions import FILE, WEIGHTS
 from monai_lesion.models.folders import ModelFolder, WholeModel, open_folder, open_same, read_model
 from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
 from monai_lesion.pipeline.steps import Steps
@@ -56,6 +56,7 @@ class LesionSegmenter(Segmenter):
         InputError: for a runtime that cannot be used, or a network of another kind.
 
     Example:
+        >>> import numpy as np
         >>> from monai_lesion.networks import LighterUNet
         >>> segmenter = LesionSegmenter(LighterUNet(group_size=1))
         >>> segmenter(np.zeros((100, 150), np.uint8)).mask.shape
@@ -194,20 +195,21 @@ class LesionSegmenter(Segmenter):
     ) -> Segmenter:
         """Open the network of a bundle, with the bundle's steps before and after it.
 
-        Opens the model folder that training leaves in ``models``. If there is none, if its weights have changed since,
-        or if you give ``weights`` or ``overrides``, PyTorch converts the network for ONNX Runtime in memory.
+        The model folder that a training leaves in ``models`` is opened as it is. Where there is none, where its
+        weights have changed since, or where ``weights`` or ``overrides`` ask for others, the network is converted for
+        ONNX Runtime now, in memory, with PyTorch. Network and input size are those that the weights were trained with.
 
         Args:
-            bundle: folder of the bundle, or a model folder.
-            weights: file with the weights; None takes ``models/model.pt``.
-            overrides: config values, such as ``{"network_def#group_size": 16}``.
-            execution: see the class.
-            **options: see the class.
+            bundle: folder of the bundle, a model folder, or the folder of a training's ``model.pt``.
+            weights: file of the weights; None takes ``models/model.pt``.
+            overrides: config values, such as ``{"threshold": 0.4}``; they must not contradict the weights.
+            execution: as of the class.
+            **options: as of the class.
 
         Raises:
-            InputError: when the folder is not a bundle, the network does not know an override, or the runtime cannot
-                be used.
-            CheckpointError: when the weights are missing or belong to another network.
+            InputError: when the folder is no bundle, an override is unknown to the network, or the runtime cannot be
+                used.
+            CheckpointError: when the weights are missing, another network's, or of another input size.
         """
         chosen, root = Execution.of(execution, options), Path(bundle)
         if weights is None and not overrides:
@@ -260,6 +262,10 @@ def _converted(
     """Make the segmenter of a bundle that has no model folder for this request."""
     from dataclasses import replace
 
+    if weights is None and _tells_all(root):
+        from monai_lesion.models.bundles import bundle_folder
+
+        root, weights = bundle_folder(), root / WEIGHTS
     if not (root / "configs" / "inference.json").is_file():
         fix = f"You can also name a model folder or a network that comes with the package: {', '.join(preset_names())}"
         raise InputError(root, "must be a bundle with configs/inference.json", got="no such file", fix=fix)
@@ -285,3 +291,17 @@ def _converted(
     return TransformSegmenter(
         found.network, found.preprocess, found.postprocess, bundle_version=found.version, execution=execution
     )
+
+
+def _tells_all(folder: Path) -> bool:
+    """Whether a folder without a bundle holds weights that say what they are of, as of a training that was killed."""
+    if (folder / "configs").exists() or not (folder / WEIGHTS).is_file():
+        return False
+    from monai_lesion.errors import CheckpointError
+    from monai_lesion.networks.weight_files import read_weights
+
+    try:
+        found = read_weights(folder / WEIGHTS)
+    except CheckpointError:  # of TorchScript, for instance
+        return False
+    return found.input_size is not None and found.network_def is not None

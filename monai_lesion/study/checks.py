@@ -11,9 +11,10 @@ from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.files import file_sha256
+from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.study.records import write_json
 from monai_lesion.study.specifications import Study
-from monai_lesion.study.trials import Place
+from monai_lesion.study.trials import Place, overlay
 
 STUDY = "study.json"
 
@@ -31,7 +32,7 @@ def check_networks(study: Study) -> None:
     for entry in study.entries:
         try:
             with torch.device("meta"):
-                build_network(entry.network_def, any_class=True)
+                build_network(without_pretraining(entry.network_def), any_class=True)
         except Exception as error:  # the class of somebody else's network may raise anything
             cause = root_cause(error)
             raise InputError(f"{study.name}, {entry.name}", "must be a network", got=cause) from error
@@ -50,7 +51,12 @@ def check_overrides(study: Study, bundle: Path) -> None:
         fix = "Name another with --bundle; without it, the package's own bundle is used"
         raise InputError(bundle, "must be the folder of the bundle", got="a folder without configs/train.json", fix=fix)
     parser = ConfigParser()
-    parser.read_config(str(train))
+    overlays = [overlay(bundle, name) for name in study.recipe]
+    for file in overlays:
+        if not file.is_file():
+            known = ", ".join(sorted(each.stem for each in file.parent.glob("*.json"))) or "none"
+            raise InputError(f"{study.name}, recipe", f"must be overlays of {bundle}: {known}", got=file.stem)
+    parser.read_config([str(train), *map(str, overlays)])
     for where, overrides in [(study.name, study.overrides)] + [
         (f"{study.name}, {entry.name}", entry.overrides) for entry in study.entries
     ]:
@@ -171,6 +177,7 @@ def claim_output(study: Study, place: Place) -> None:
 
 def _differences(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
     found = [key for key in ("name", "overrides") if earlier[key] != later[key]]
+    found += ["recipe"] if earlier.get("recipe", []) != later["recipe"] else []
     known = {entry["name"]: entry for entry in earlier["networks"]}
     for entry in later["networks"]:
         other = known.get(entry["name"], entry)

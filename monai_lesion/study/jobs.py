@@ -28,12 +28,11 @@ from monai_lesion.study.records import (
     versions,
     write_record,
 )
-from monai_lesion.study.trials import Trial, config_hash
+from monai_lesion.study.trials import Trial, config_hash, overlay
 
 logger = logging.getLogger(__name__)
 
 TRAIN, EVALUATE = "train", "evaluate"
-CONFIGS = {TRAIN: ("train.json",), EVALUATE: ("train.json", "evaluate.json")}
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,7 @@ def _train(trial: Trial, progress: bool) -> None:
         "network_def": dict(trial.network_def),
         "weight_decay": trial.weight_decay,
         "seed": trial.seed,
+        "recipe": list(trial.recipe),
         "overrides": dict(trial.overrides),
         **{key: parser[key] for key in ("spatial_size", "batch_size", "max_epochs", "min_epochs", "amp")},
         "config_sha256": config_hash(parser.get()),
@@ -177,10 +177,13 @@ def _evaluate(trial: Trial, progress: bool) -> None:
 def _workflow(kind: str, trial: Trial, changes: Mapping[str, Any]) -> Any:
     from monai.bundle import ConfigWorkflow
 
-    configs = [str(Path(trial.bundle) / "configs" / name) for name in CONFIGS[kind]]
+    folder = Path(trial.bundle)
+    configs = [str(folder / "configs" / "train.json"), *(str(overlay(folder, name)) for name in trial.recipe)]
+    if kind == EVALUATE:
+        configs.append(str(folder / "configs" / "evaluate.json"))
     overrides = {**trial.changes(), "tensorboard": False, **changes}
     if kind == EVALUATE:  # what evaluates is the same whatever was changed in training
-        fixed = json.loads(Path(configs[1]).read_text(encoding="utf-8"))
+        fixed = json.loads(Path(configs[-1]).read_text(encoding="utf-8"))
         overrides = {key: value for key, value in overrides.items() if key in changes or key not in fixed}
     return ConfigWorkflow(configs, workflow_type="train", logging_file=False, **overrides)
 

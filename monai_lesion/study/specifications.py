@@ -25,6 +25,7 @@ KEYS = (
     "weight_decays",
     "seeds",
     "tuning_seeds",
+    "recipe",
     "overrides",
 )
 # What the study itself sets in each trial.
@@ -75,6 +76,8 @@ class Study:
         entries: the rows, in the order of the table.
         title: title of the table.
         table: ``table1``, ``table2`` or ``ladder`` if the paper has the same table; otherwise empty.
+        recipe: overlays of the bundle that every training takes, such as ``("converge",)``; empty for the paper's
+            recipe.
         overrides: changes to the bundle's config, for every trial.
         manifest: manifest to use if the command names none; relative to the working folder.
         dataset_dir: folder that its paths start from; None for its own folder.
@@ -84,6 +87,7 @@ class Study:
     entries: tuple[Entry, ...]
     title: str = ""
     table: str = ""
+    recipe: tuple[str, ...] = ()
     overrides: Overrides = field(default_factory=dict)
     manifest: str | None = None
     dataset_dir: str | None = None
@@ -94,6 +98,7 @@ class Study:
             "name": self.name,
             "title": self.title,
             "table": self.table,
+            "recipe": list(self.recipe),
             "overrides": dict(self.overrides),
             "networks": [
                 {
@@ -154,12 +159,13 @@ def parse_study(content: Any, *, where: object = "study") -> Study:
         raise InputError(f"{where}, networks", "must list at least one network", got=json.dumps(listed))
     entries = tuple(_entry(item, content, f"{where}, networks[{number}]") for number, item in enumerate(listed))
     _check_names(where, [entry.name for entry in entries])
-    overrides = _overrides(content.get("overrides", {}), where)
+    recipe, overrides = _recipe(content.get("recipe", []), where), _overrides(content.get("overrides", {}), where)
     data = {key: content.get(key) for key in ("manifest", "dataset_dir")}
     for key, path in data.items():
         if path is not None and (not isinstance(path, str) or not path):
             raise InputError(f"{where}, {key}", "must be a path, or left out", got=json.dumps(path))
-    return Study(name, entries, title=str(content.get("title", "")), table=table, overrides=overrides, **data)
+    title = str(content.get("title", ""))
+    return Study(name, entries, title=title, table=table, recipe=recipe, overrides=overrides, **data)
 
 
 def _entry(item: Any, study: Mapping[str, Any], where: str) -> Entry:
@@ -239,6 +245,14 @@ def _check_list(values: Any, where: str, what: str, example: list[Any]) -> None:
         raise InputError(where, f"must list at least one {what}", got=json.dumps(values), fix=f"Such as {example}")
     if any(value in values[:number] for number, value in enumerate(values)):
         raise InputError(where, "must all be different", got=json.dumps(values))
+
+
+def _recipe(given: Any, where: object) -> tuple[str, ...]:
+    names = given if isinstance(given, list) else [None]
+    if not all(isinstance(name, str) and re.fullmatch(r"[\w-]+", name) for name in names):
+        rule = "must list overlays of the bundle by name, without .json"
+        raise InputError(f"{where}, recipe", rule, got=json.dumps(given), fix='Such as ["converge"]')
+    return tuple(names)
 
 
 def _overrides(given: Any, where: object) -> dict[str, Any]:

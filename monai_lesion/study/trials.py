@@ -39,6 +39,7 @@ class Trial:
         weight_decay: Adam's L2.
         seed: random seed of weights, order and augmentation.
         overrides: changes to the bundle's config.
+        recipe: overlays of the bundle that the training takes.
         folder: where the trial writes everything.
         bundle: folder of the bundle.
         manifest: path of the manifest.
@@ -55,6 +56,7 @@ class Trial:
     manifest: str
     dataset_dir: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    recipe: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -115,7 +117,13 @@ class Place:
             manifest=str(self.manifest),
             dataset_dir=None if self.dataset_dir is None else str(self.dataset_dir),
             overrides={**study.overrides, **entry.overrides},
+            recipe=study.recipe,
         )
+
+
+def overlay(bundle: Path, name: str) -> Path:
+    """The file of one of a bundle's overlays."""
+    return bundle / "overlays" / f"{name}.json"
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

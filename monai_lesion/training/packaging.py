@@ -27,9 +27,10 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
         lighter_unet/  LICENSE  configs/*  docs/*  models/model.pt
 
-    The same bundle and weights give the same bytes: files are sorted, uncompressed, and have one time and one mode. The
-    weights are a plain state dict, as the bundle specification asks, which MONAI's commands read without a key;
-    whatever else the checkpoint holds is left out.
+    The same bundle and weights give the same bytes: files sorted, without compression, of one time and one mode. The
+    weights are a plain state dict, which is what the bundle specification asks for and MONAI's verbs read without being
+    told a key. Whatever else the checkpoint held is left out, so that ``configs/inference.json`` must say the same
+    network and input size.
 
     Args:
         bundle: folder of the bundle.
@@ -41,7 +42,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
     Raises:
         InputError: when the folder is not a complete bundle, or ``output`` is a folder or does not end in ``.zip``.
-        CheckpointError: when the weights are missing or damaged, or do not fit the network of
+        CheckpointError: when the weights are missing, damaged, or of another network or input size than
             ``configs/inference.json``.
 
     Source:
@@ -54,7 +55,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
         raise InputError(target, "must end in .zip", got=target.suffix or "no ending")
     contents = {name: (root / name).read_bytes() for name in bundle_files(root)}
     _check(root, contents)
-    network = read_bundle(root, weights=weights).network
+    network = read_bundle(root, weights=weights, as_trained=False).network
     contents[WEIGHTS] = _state_file(network)
     with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -228,6 +229,39 @@ def test_dcmtk_reads_it(tmp_path, box):
 def test_says_what_the_numbers_hide(tmp_path, mask, comment):
     report = measurement_report(make_source(tmp_path), measure(mask, SPACING), ALGORITHM)
     assert comment in [item.TextValue for item in items(report, "TEXT")]
+
+
+def test_says_nothing_more_of_a_whole_lesion_in_millimetres(tmp_path, box):
+    report = measurement_report(make_source(tmp_path), measure(box, SPACING), ALGORITHM)
+    comments = [item for item in items(report, "TEXT") if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment"]
+    assert [item.TextValue for item in comments] == ["Research use only; not a medical device"]
+
+
+def test_report_is_complete_and_neither_final_nor_verified(tmp_path, box):
+    report = measurement_report(make_source(tmp_path), measure(box, SPACING), ALGORITHM)
+    flags = report.CompletionFlag, report.PreliminaryFlag, report.VerificationFlag
+    assert flags == ("COMPLETE", "PRELIMINARY", "UNVERIFIED")
+    assert (report.Modality, report.SeriesDescription) == ("SR", "Lesion measurements, research use only")
+
+
+def test_observer_is_the_network(tmp_path, box):
+    algorithm = replace(ALGORITHM, weights="0123456789abcdef" * 8)
+    source = make_source(tmp_path)
+    file = write(measurement_report(source, measure(box, SPACING), algorithm), tmp_path / "sr.dcm")
+    (observer,) = hd.sr.srread(file).content.get_observer_contexts()
+    device = observer.observer_identifying_attributes
+    assert (device.name, device.manufacturer_name, device.model_name) == (*["monai_lesion"] * 2, "Lighter U-net @128")
+    assert device.serial_number == "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(("spacing", "units"), [(SPACING, ["mm", "mm", "mm2"]), (None, ["{pixels}"] * 3)], ids=str)
+def test_units_are_coded_and_named(tmp_path, box, spacing, units):
+    report = measurement_report(make_source(tmp_path), measure(box, spacing), ALGORITHM)
+    units_coded = [item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0] for item in items(report, "NUM")]
+    assert [code.CodeValue for code in units_coded] == units
+    assert {code.CodingSchemeDesignator for code in units_coded} == {"UCUM"}
+    names = {"mm": "mm", "mm2": "square millimeter", "{pixels}": "pixels"}
+    assert [code.CodeMeaning for code in units_coded] == [names[unit] for unit in units]
 
 
 def test_refuses_measurements_of_another_picture(tmp_path):

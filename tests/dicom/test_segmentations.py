@@ -93,6 +93,30 @@ def test_segment_says_what_and_by_which_algorithm(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["binary", "labelmap"])
+def test_object_says_what_it_is(tmp_path, kind):
+    seg = segmentation(make_source(tmp_path), ellipse_mask(), ALGORITHM, kind=kind)
+    assert (seg.Modality, seg.ContentLabel, seg.ContentDescription) == ("SEG", "LESION", "Lesion")
+    assert seg.SeriesDescription == "Lesion segmentation, research use only"
+    segment = next(item for item in seg.SegmentSequence if item.SegmentNumber == 1)
+    assert (segment.SegmentLabel, segment.TrackingID) == ("Lesion", "Lesion 1")
+    family = segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmFamilyCodeSequence[0]
+    assert family.CodeMeaning == "Artificial Intelligence"
+    assert seg["PatientOrientation"].value is None or seg.PatientOrientation == ""
+
+
+def test_dimensions_have_one_identifier_for_each_frame(tmp_path):
+    file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=2)
+    found = []
+    for frame in (0, 0, 1):
+        seg = segmentation(file, ellipse_mask(), ALGORITHM, frame=frame)
+        items = [*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence]
+        assert len(items) > 1
+        (uid,) = {item.DimensionOrganizationUID for item in items}
+        found.append(uid)
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
 def test_empty_mask_is_a_frame_of_zeros_that_says_so(tmp_path, kind):
     file = make_source(tmp_path)
     empty = np.zeros(SHAPE, bool)

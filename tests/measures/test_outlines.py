@@ -109,6 +109,37 @@ def test_largest_part_is_measured_and_the_parts_are_counted():
     assert {**found.to_dict(), "components": 1} == measure(rectangle(10, 20)).to_dict()
 
 
+def test_largest_of_three_parts_is_measured_wherever_it_lies():
+    small, large, middle = rectangle(4, 9, top=1), rectangle(10, 20, top=20, left=30), rectangle(8, 8, top=50, left=3)
+    found = measure(small | large | middle)
+    assert found.components == 3
+    assert {**found.to_dict(), "components": 1} == measure(large).to_dict()
+
+
+def test_of_equal_parts_the_first_from_the_top_is_measured():
+    upper, lower = rectangle(6, 9, top=10, left=60), rectangle(6, 9, top=30, left=2)
+    assert measure(upper | lower).centroid == measure(upper).centroid
+
+
+def test_perimeter_of_a_pixel_is_what_its_lines_in_eight_directions_give():
+    """Crofton: each direction's share of the half circle over the length of its step, for each pair of crossings."""
+    wide, narrow = math.atan(1 / 2), math.pi / 4 - math.atan(1 / 2)  # gaps beside (0, 1) and beside (1, 1)
+    expected = 2 * wide + 4 * (wide + narrow) / 2 / math.sqrt(5) + 2 * narrow / math.sqrt(2)
+    assert measure(rectangle(1, 1)).perimeter.value == pytest.approx(expected)
+    assert measure(rectangle(1, 1), (0.3, 0.3)).perimeter.value == pytest.approx(0.3 * expected)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.2, 0.1), (0.1, 0.3), (0.01, 0.2)], ids=str)
+def test_perimeter_of_a_large_disc_and_of_a_large_square_on_its_corner(spacing):
+    steps = np.array(spacing)
+    half = 40 * steps.max()
+    rows, columns = np.ceil(half / steps).astype(int) + 2
+    down, right = (np.mgrid[-rows : rows + 1, -columns : columns + 1] + 0.3) * steps[:, None, None]
+    disc, diamond = np.hypot(down, right) < half, np.abs(down) + np.abs(right) < half
+    assert measure(disc, spacing).perimeter.value == pytest.approx(2 * math.pi * half, rel=0.01)
+    assert measure(diamond, spacing).perimeter.value == pytest.approx(4 * math.sqrt(2) * half, rel=0.04)
+
+
 def test_parts_that_touch_at_a_corner_are_one():
     found = measure(np.eye(7, dtype=bool))
     assert found.components == 1

@@ -130,6 +130,7 @@ def test_depth_runs_from_the_top_to_the_first_row():
     assert measure(rectangle(3, 3, top=12), (0.5, 0.1)).depth == Quantity(6.0, "mm")
     assert measure(rectangle(3, 3, top=12), (0.5, 0.1), top=10).depth == Quantity(1.0, "mm")
     assert measure(rectangle(3, 3, top=0)).depth == Quantity(0.0, "px")
+    assert measure(rectangle(3, 3, top=12), top=12).depth == Quantity(0.0, "px")
 
 
 def test_every_number_of_the_json_has_its_unit_beside_it():
@@ -142,6 +143,25 @@ def test_every_number_of_the_json_has_its_unit_beside_it():
     assert content["spacing_mm"] == [0.1, 0.2]
     plain = [name for name, value in content.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
     assert plain == ["components"]
+
+
+def test_json_of_a_small_rectangle():
+    """Two rows of 0.5 mm and three columns of 0.25 mm; its outline has the corners cut, so it is a hexagon or more."""
+    content = measure(rectangle(2, 3), (0.5, 0.25)).to_dict(contour=True)
+    lengths = {"width": 0.75, "height": 1.0, "depth": 2.5, "long_axis": round(math.hypot(1, 0.5), 3)}
+    assert {name: content[name]["value"] for name in lengths} == lengths
+    assert content["area"] == {"value": 0.75, "unit": "mm2"}
+    assert content["equivalent_diameter"] == {"value": round(math.sqrt(3 / math.pi), 3), "unit": "mm"}
+    assert content["centroid_px"] == [5.5, 8.0]
+    assert content["long_axis"]["ends_px"] in ([[4.5, 7.0], [6.5, 9.0]], [[4.5, 9.0], [6.5, 7.0]])
+    sides = {(row, column) for row in (4.5, 6.5) for column in (7, 8, 9)}
+    assert {tuple(point) for point in content["contour_px"]} == sides | {(r, c) for r in (5, 6) for c in (6.5, 9.5)}
+    assert (content["spacing_mm"], content["components"], content["at_border"]) == ([0.5, 0.25], 1, False)
+    points = [*content["short_axis"]["ends_px"], content["centroid_px"]]
+    assert points == [[round(number, 3) for number in point] for point in points]
+    plain = measure(rectangle(2, 3)).to_dict()
+    assert plain["spacing_mm"] is None
+    assert list(plain) == [name for name in content if name != "contour_px"]
 
 
 @pytest.mark.parametrize(
@@ -248,6 +268,16 @@ def test_axes_come_from_the_view_with_the_longer_long_axis_whatever_the_order():
     assert case.volume.value == pytest.approx(math.pi / 6 * math.prod(axis.value for axis in case.axes))
 
 
+def test_of_two_views_with_equal_long_axes_the_first_gives_the_plane():
+    wide = np.zeros((40, 40), bool)
+    wide[5:15, 5:35] = True
+    views = {"front": (wide, (0.1, 0.1)), "side": (wide.T, (0.1, 0.1))}
+    for case in (measure_case(views), measure_case({"side": views["side"], "front": views["front"]})):
+        assert case.plane == next(iter(case.views))
+        across = next(name for name in case.views if name != case.plane)
+        assert case.axes[2] == case.views[across].width
+
+
 def test_height_difference_tells_views_of_different_lesions():
     same = measure_case(two_views(ellipsoid((6.0, 4.0, 5.0), (0, 0, 0))))
     assert same.height_difference < 0.04
@@ -261,8 +291,9 @@ def test_height_difference_tells_views_of_different_lesions():
         ((rectangle(9, 9), None), "no pixel spacing in: side; pixels of two pictures have no common scale"),
         ((np.zeros((9, 9)), (0.1, 0.1)), "no lesion in: side"),
         (None, "one view only; a volume takes two"),
+        ((np.zeros((9, 9)), None), "no lesion in: side"),
     ],
-    ids=["uncalibrated", "nothing found", "absent"],
+    ids=["uncalibrated", "nothing found", "absent", "nothing found and uncalibrated"],
 )
 def test_no_volume_without_two_calibrated_views(side, reason):
     views = {"front": (rectangle(9, 9), (0.1, 0.1))}
@@ -274,6 +305,15 @@ def test_no_volume_without_two_calibrated_views(side, reason):
     assert (content["volume"], content["reason"]) == (None, reason)
 
 
+def test_reason_names_every_view_that_keeps_a_volume_away():
+    bare, empty = (rectangle(9, 9), None), (np.zeros((9, 9)), (0.1, 0.1))
+    assert measure_case({"front": bare, "side": bare}).reason.startswith("no pixel spacing in: front, side; ")
+    assert measure_case({"front": empty, "side": empty}).reason == "no lesion in: front, side"
+    alone = measure_case({"front": empty})
+    assert (alone.reason, alone.views) == ("no lesion in: front", {"front": None})
+    assert alone.to_dict()["views"] == {"front": None}
+
+
 def test_case_as_json():
     case = measure_case(two_views(ellipsoid((6.0, 4.0, 5.0), (0, 0, 0))))
     content = json.loads(json.dumps(case.to_dict()))
@@ -281,7 +321,9 @@ def test_case_as_json():
     assert content["volume_ml"] == {"value": round(case.volume.value / 1000, 3), "unit": "ml"}
     assert [axis["unit"] for axis in content["axes"]] == ["mm"] * 3
     assert (content["plane"], content["reason"]) == ("front", None)
-    assert set(content["views"]) == {"front", "side"}
+    assert content["views"] == {name: json.loads(json.dumps(view.to_dict())) for name, view in case.views.items()}
+    assert content["height_difference"] == case.height_difference
+    assert all("contour_px" in view for view in case.to_dict(contour=True)["views"].values())
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def test_interval_is_at_95_percent_and_repeats_itself_unless_asked():
     usual = bootstrap_interval(values, cases)
     assert usual == bootstrap_interval(values, cases, level=0.95, resamples=2000, seed=0)
     assert usual != bootstrap_interval(values, cases, seed=1)
+    low, high = bootstrap_interval(values, cases, level=0)
+    assert low == high  # both are the median of the draws
 
 
 def test_interval_of_two_cases_and_of_four_is_that_of_their_few_draws():

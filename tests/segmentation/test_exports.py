@@ -171,7 +171,7 @@ def test_a_folder_of_other_weights_precision_kind_or_damaged_is_no_runtime(segme
     with pytest.raises(InputError, match=r"precision: of .*out is fp32, got int8"):
         make_segmenter(segmenter.network, runtime=tmp_path / "out", precision="int8", calibration=None)
     (tmp_path / "out" / "model.onnx").write_bytes(b"")
-    with pytest.raises(InputError, match=r"model.onnx: must be the file that was exported"):
+    with pytest.raises(InputError, match=r"model.onnx: must be the file that was written with model.json"):
         make_segmenter(segmenter.network, runtime=tmp_path / "out")
     export(segmenter, tmp_path / "whole", "torchscript", end_to_end=True)
     with pytest.raises(InputError, match=r"must hold the network alone to be used as runtime.*without --end-to-end"):

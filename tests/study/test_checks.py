@@ -45,7 +45,9 @@ def place(tmp_path):
     return Place(tmp_path / "out", BUNDLE, data(tmp_path / "data"), None)
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "ladder", "budget", "pocket_and_128", "smoke"])
+@pytest.mark.parametrize(
+    "name", ["table1", "table2", "ladder", "budget", "pocket_and_128", "smoke", "presets", "converged", "paper_recipe"]
+)
 def test_the_studies_of_the_project_pass(name):
     known = load_study(ROOT / "studies" / f"{name}.json")
     check_networks(known)
@@ -173,3 +175,20 @@ def test_refuses_a_folder_of_other_files(place):
     (place.output / "thesis.doc").touch()
     with pytest.raises(InputError, match="must be new, empty or a study's, got other files"):
         claim_output(study(), place)
+
+
+def test_a_recipe_must_be_overlays_of_the_bundle():
+    with pytest.raises(InputError, match=r"small, recipe: must be overlays of .*: converge, .*got nonsense"):
+        check_overrides(study(recipe=["converge", "nonsense"]), BUNDLE)
+
+
+def test_keys_of_a_recipe_may_be_overridden_and_only_with_it():
+    check_overrides(study(recipe=["converge"], overrides={"negatives": 0.1}), BUNDLE)
+    with pytest.raises(InputError, match="negatives"):
+        check_overrides(study(overrides={"negatives": 0.1}), BUNDLE)
+
+
+def test_a_folder_of_another_recipe_is_refused(place):
+    claim_output(study(), place)
+    with pytest.raises(InputError, match=r"must hold the same study, got another: recipe differs"):
+        claim_output(study(recipe=["converge"]), place)

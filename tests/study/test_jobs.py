@@ -1,12 +1,13 @@
 """A training on a few simulated cases: what it leaves, and what is told when it fails."""
 
 import csv
+from dataclasses import replace
 
 import monai
 import pytest
 import torch
 
-from monai_lesion.study.jobs import TRAIN, run_job
+from monai_lesion.study.jobs import EVALUATE, TRAIN, run_job
 from monai_lesion.study.records import read_record
 from tests.study.small import trial
 
@@ -58,3 +59,13 @@ def test_a_network_that_has_seen_the_test_split_is_not_trained_again(manifest, t
     done = trial(manifest, tmp_path)
     (done.path / "evaluation").mkdir(parents=True)
     assert "must not have been tested before it is trained" in run_job(TRAIN, done.as_dict(), threads=1)
+
+
+def test_a_trial_takes_the_overlays_of_its_recipe(manifest, tmp_path):
+    done = replace(trial(manifest, tmp_path, max_epochs=4, batch_size=2), recipe=("converge",))
+    assert run_job(TRAIN, done.as_dict(), threads=1) == ""
+    assert run_job(EVALUATE, done.as_dict(), threads=1) == ""
+    record = read_record(done.path)
+    assert (record["recipe"], record["state"]) == (["converge"], "finished")
+    last = torch.load(done.path / "models" / "last.ckpt", weights_only=True)
+    assert last["average"]  # the recipe keeps a moving average of the weights, the paper's does not

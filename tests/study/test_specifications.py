@@ -52,6 +52,13 @@ def test_a_row_has_its_own_numbers_or_the_studys():
     assert (wide.seeds, wide.tuning_seeds, wide.weight_decays, wide.overrides) == ((5,), (5,), (0.0,), own["overrides"])
 
 
+def test_a_recipe_is_a_list_of_overlays():
+    assert parse_study({**SMALL, "recipe": ["converge"]}).recipe == ("converge",)
+    for recipe in ("converge", ["../elsewhere"], [1]):
+        with pytest.raises(InputError, match=r"study, recipe: must list overlays of the bundle by name, without .json"):
+            parse_study({**SMALL, "recipe": recipe})
+
+
 def test_a_network_of_ones_own_is_a_target():
     network = {"_target_": "monai_lesion.networks.LighterUNet", "group_size": 4, "width": 0.25}
     study = parse_study({**SMALL, "networks": [{"network": network, "name": "pocket"}]})
