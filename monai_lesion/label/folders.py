@@ -94,7 +94,7 @@ def write_label_app(
 
 
 def _as_trained(root: Path, file: Path) -> dict[str, Any]:
-    """What the weights tell and the configs say otherwise."""
+    """Find what the file of the weights says about network and input size, where the configs differ."""
     from monai_lesion.networks.weight_files import read_weights
 
     if not file.is_file():
