@@ -1,4 +1,4 @@
-"""Electronic calipers: find, remove, draw and move them, and measure how much a network leans on them."""
+"""Electronic calipers: find, remove, draw and move them, and measure how much a network relies on them."""
 
 from __future__ import annotations
 

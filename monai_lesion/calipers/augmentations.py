@@ -1,4 +1,4 @@
-"""Training pictures with their calipers taken away or put elsewhere, so that a network cannot lean on them."""
+"""Training pictures with their calipers removed or moved elsewhere, so that a network cannot rely on them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FindCalipersd(MapTransform):
 
 
 class RandCalipersd(RandomizableTransform, MapTransform):
-    """With a probability, take the calipers away or put them elsewhere, each half the time; drop the copy.
+    """With a given probability, remove the calipers or move them elsewhere, each half the time; drop the copy.
 
     ::
 

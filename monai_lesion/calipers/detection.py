@@ -4,7 +4,7 @@
 
     picture -- annotation channel -- matched filters -- peaks -- cosine in whitened space -- markers -- dots between
 
-Speckle is band-limited, a marker is not. Each picture's own patches tell how its speckle looks; seen through the
+Speckle is band-limited, a marker is not. Each picture's own patches show what its speckle looks like; seen through the
 inverse of their covariance, speckle is white and a marker stands out, whatever scanner made either. The measure is the
 adaptive coherence estimator of radar and hyperspectral detection.
 """
@@ -112,12 +112,12 @@ class Annotations:
     texts: tuple[Box, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether calipers were found; text alone gives no lesion away."""
+        """Whether calipers were found; text alone does not give a lesion away."""
         return bool(self.markers)
 
 
 def find_annotations(image: NDArray[Any]) -> Annotations:
-    """Caliper markers, dotted lines between them, and lines of text.
+    """Find caliper markers, dotted lines between them, and lines of text.
 
     Args:
         image: 8-bit.

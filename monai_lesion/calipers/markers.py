@@ -100,7 +100,7 @@ def draw_calipers(
     gap: int = 5,
     colour: int | Sequence[int] | None = None,
 ) -> Pixels:
-    """A copy of a picture with a marker at each end, and dots between each two that follow each other.
+    """Copy a picture and draw a marker at each end, with dots between each pair.
 
     Args:
         image: 8-bit.
@@ -116,7 +116,7 @@ def draw_calipers(
         - image: ``(H, W)`` or ``(H, W, 3)``; the result is alike
 
     Raises:
-        InputError: for another shape or type of picture, ends outside it, or as :func:`marker`.
+        InputError: for another shape or type of picture, ends outside it, or when :func:`marker` fails.
 
     Example:
         >>> drawn = draw_calipers(np.zeros((20, 40), np.uint8), [(10, 8), (10, 31)], arm=3, dotted=True)

@@ -1,4 +1,4 @@
-"""Take calipers out of a picture by inpainting, or put them somewhere else."""
+"""Remove calipers from a picture by inpainting, or move them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ UNUSUAL = 1.8  # of the median anomaly, smoothed over a stroke
 
 
 def annotation_mask(image: NDArray[Any], annotations: Annotations, *, text: bool = False) -> Mask:
-    """The pixels of calipers, their numbers and dotted lines, and on request of text, with a rim of one pixel.
+    """Find the pixels of calipers, their numbers, dotted lines and, on request, text, with a rim of one pixel.
 
     Args:
         image: 8-bit.
         annotations: what was found in it.
-        text: whether lines of text are taken too.
+        text: whether to include lines of text.
 
     Shape:
         - image: ``(H, W)`` or ``(H, W, 3)``
@@ -68,7 +68,7 @@ def _around(row: int, column: int, reach: int, shape: tuple[int, ...]) -> tuple[
 
 
 def inpaint(image: NDArray[Any], mask: Mask) -> Pixels:
-    """The picture with the masked pixels filled in smoothly from around them (biharmonic, scikit-image).
+    """Fill in the masked pixels of a picture smoothly from around them (biharmonic, scikit-image).
 
     Args:
         image: 8-bit.
@@ -92,12 +92,12 @@ def inpaint(image: NDArray[Any], mask: Mask) -> Pixels:
 
 
 def remove_calipers(image: NDArray[Any], annotations: Annotations | None = None, *, text: bool = False) -> Pixels:
-    """A copy of a picture without its calipers, their numbers and dotted lines.
+    """Copy a picture without its calipers, their numbers and dotted lines.
 
     Args:
         image: 8-bit.
         annotations: what to remove; None finds it.
-        text: whether lines of text go too.
+        text: whether to remove lines of text too.
 
     Shape:
         - image: ``(H, W)`` or ``(H, W, 3)``; the result is alike
@@ -117,7 +117,7 @@ def remove_calipers(image: NDArray[Any], annotations: Annotations | None = None,
 
 
 def move(image: NDArray[Any], removed: NDArray[Any], shift: tuple[int, int]) -> Pixels:
-    """What was removed from a picture, added again in another place.
+    """Add what was removed from a picture again in another place.
 
     Args:
         image: with calipers.
@@ -143,7 +143,7 @@ def shifted(array: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
 
 
 def shift_elsewhere(mask: Mask, rng: np.random.Generator, *, margin: int = 4, draws: int = 64) -> tuple[int, int]:
-    """A random shift that keeps a mask in its picture and its box as far off its old place as there is room for.
+    """Choose a random shift that keeps a mask in its picture and moves its box as far as there is room.
 
     Args:
         mask: pixels to move, not empty.

@@ -1,4 +1,4 @@
-"""Results as DICOM objects that an archive shows; the writers know nothing of networks.
+"""Results as DICOM objects that an archive shows; the writers know nothing about networks.
 
 ::
 

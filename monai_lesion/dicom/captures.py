@@ -42,12 +42,12 @@ def secondary_capture(
         source: ultrasound or secondary capture image, retired classes too; a file, its dataset, or what
             :func:`~monai_lesion.dicom.sources.open_source` made of it.
         picture: the frame as it was read.
-        mask: 0 and 1, of the source's size.
-        algorithm: what made the mask.
-        frame: index from 0; needed when the source has several frames.
+        mask: 0 and 1, in the source's size.
+        algorithm: the algorithm that made the mask.
+        frame: index of the frame, counted from 0; required if the source has several.
         measurements: measurements of the mask; None, or an empty mask, gives no sizes.
-        one_scale: whether their spacing holds for the whole picture; False leaves ``PixelSpacing`` away,
-            by which a viewer would measure wrongly in a region of another scale.
+        one_scale: whether the spacing holds for the whole picture; False omits ``PixelSpacing``, with which a viewer
+            would measure wrongly in a region of another scale.
 
     Shape:
         - picture: ``(H, W)`` or ``(H, W, 3)`` uint8 RGB
@@ -58,8 +58,8 @@ def secondary_capture(
         the picture, pixel on pixel.
 
     Raises:
-        InputError: when picture or mask is not of the source's size, the frame is missing or none, the source is no
-            such image or lacks an identifier, or highdicom is absent.
+        InputError: when picture or mask has another size than the source, the frame is missing or does not exist, the
+            source is not an ultrasound image or lacks an identifier, or highdicom is missing.
 
     Source:
         DICOM PS3.3, A.8.1 (Secondary Capture Image IOD).
@@ -81,7 +81,7 @@ def secondary_capture(
 def draw_result(
     picture: NDArray[np.uint8], mask: NDArray[np.uint8], algorithm: Algorithm, *, measurements: Measurements | None
 ) -> NDArray[np.uint8]:
-    """Contour, axes and a band of text below the picture."""
+    """Draw contour, axes and a band of text below the picture."""
     from PIL import Image, ImageDraw, ImageFont
 
     from monai_lesion.images.overlays import draw_overlay

@@ -1,4 +1,4 @@
-"""DICOM objects to files, and the libraries that this takes."""
+"""Write DICOM objects to files, and check for the libraries that this needs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def write(dataset: Dataset, path: str | Path) -> Path:
-    """Write an object beside its place, then rename it.
+    """Write an object to a file, whole or not at all.
 
     Args:
-        dataset: as one of the writers returns it.
-        path: the file; folders are made.
+        dataset: what one of the writers returned.
+        path: the file; folders are created if needed.
 
     Returns:
         The file.
@@ -36,10 +36,10 @@ def write(dataset: Dataset, path: str | Path) -> Path:
 
 
 def require_highdicom() -> None:
-    """Name the missing extra.
+    """Check that highdicom and pydicom 3 are installed.
 
     Raises:
-        InputError: without highdicom, or with pydicom 2.
+        InputError: when one is missing; names the extra to install.
     """
     fix = 'Install them: pip install "monai-lesion[dicom]"'
     try:

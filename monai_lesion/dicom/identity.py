@@ -1,4 +1,4 @@
-"""Who made an object, of whom, and under which identifier: the same result is always the same object.
+"""Say who made an object, about whom, and under which identifier: the same result is always the same object.
 
 ::
 
@@ -50,14 +50,14 @@ NO_DATE, NO_TIME = "19000101", "000000"
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made a result.
+    """The algorithm that made a result.
 
     Args:
         name: name of the network, such as "Lighter U-net @128".
         version: version of this package.
         weights: the ``weights_id`` of :func:`monai_lesion.networks.identity.weights_id`, in hexadecimal digits.
         bundle_version: version of the bundle that the network came from; empty without one.
-        settings: what else decides the mask, such as the threshold or the crop.
+        settings: everything else that decides the mask, such as the threshold or the crop.
 
     Raises:
         InputError: for an empty or overlong text, or one that DICOM cannot hold.
@@ -109,7 +109,7 @@ class Algorithm:
 
 
 def stable_uid(*parts: object) -> UID:
-    """An identifier that follows from its parts.
+    """Derive an identifier from its parts.
 
     Example:
         >>> stable_uid("series", "1.2.3") == stable_uid("series", "1.2.3") != stable_uid("series", "1.2.4")
@@ -156,7 +156,7 @@ def lossy_compression(source: SourceFrame) -> Dataset:
 def creation(source: SourceFrame, algorithm: Algorithm, kind: str) -> dict[str, Any]:
     """Series, numbers, equipment and dates of a result, as highdicom's constructors name them.
 
-    The dates are those of the source: the day of the run would make another object of the same content.
+    The dates are those of the source: with the day of the run, the same content would become another object.
     """
     date, time = moment(source.header)
     return {

@@ -43,22 +43,22 @@ def measurement_report(
     One measurement group holds long and short axis, each with the line it was measured along; a second, planar one the
     area and the contour; a third, with ``segmentation``, names the segment of the SEG, for a planar group may have a
     contour or a segment, not both. All carry one tracking identifier, which is that of the SEG. Sizes are in
-    millimetres where the picture is calibrated, else in pixels. The report is complete, preliminary and verified by
-    nobody.
+    millimetres where the picture is calibrated, else in pixels. The report is marked as complete, preliminary and
+    unverified.
 
     Args:
         source: ultrasound or secondary capture image, retired classes too; a file, its dataset, or what
             :func:`~monai_lesion.dicom.sources.open_source` made of it.
-        measurements: as :func:`monai_lesion.measures.sizes.measure` gives them of the frame's mask.
-        algorithm: what made the mask.
-        frame: index from 0; needed when the source has several frames.
+        measurements: result of :func:`monai_lesion.measures.sizes.measure` for the frame's mask.
+        algorithm: the algorithm that made the mask.
+        frame: index of the frame, counted from 0; required if the source has several.
         segmentation: the SEG of the same mask, as :func:`monai_lesion.dicom.segmentation` makes it, to refer to; None
             where there is none. A Label Map Segmentation is listed as evidence, but no group refers to it: dcmtk 3.6.7
             refuses the whole report of a class that it does not know.
 
     Raises:
         InputError: when the contour lies outside the source, the frame is missing or does not exist, the source is not
-            an ultrasound image or lacks an identifier, the SEG is of another picture, or highdicom is absent.
+            an ultrasound image or lacks an identifier, the SEG belongs to another picture, or highdicom is missing.
 
     Source:
         DICOM PS3.16, TID 1500, 1501, 1410 and 4019; PS3.3, C.18.6: column and row, (0.5, 0.5) at the first pixel's

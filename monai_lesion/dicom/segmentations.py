@@ -1,4 +1,4 @@
-"""DICOM Segmentation: the mask as an object of its own, which viewers lay over the image."""
+"""DICOM Segmentation: the mask as a separate object, which viewers show over the image."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def segmentation(
     Args:
         source: ultrasound or secondary capture image, retired classes too; a file, its dataset, or what
             :func:`~monai_lesion.dicom.sources.open_source` made of it.
-        mask: 0 and 1, of the source's size.
-        algorithm: what made the mask.
-        frame: index from 0; needed when the source has several frames.
+        mask: 0 and 1, in the source's size.
+        algorithm: the algorithm that made the mask.
+        frame: index of the frame, counted from 0; required if the source has several.
         kind: ``"binary"``, which every viewer of segmentations reads, or ``"labelmap"`` (since 2024).
 
     Shape:
         - mask: ``(H, W)``
 
     Raises:
-        InputError: when the mask is not of the source's size, the frame is missing or does not exist, the source is not
-            an ultrasound image or lacks an identifier, or highdicom is absent.
+        InputError: when the mask has another size than the source, the frame is missing or does not exist, the source
+            is not an ultrasound image or lacks an identifier, or highdicom is absent.
 
     Source:
         DICOM PS3.3, A.51 (Segmentation IOD) and C.8.20; PS3.16, CID 7150 and 7159.

@@ -68,7 +68,7 @@ class Region:
 
 
 def tissue_regions(dataset: Any) -> tuple[Region, ...]:
-    """The two-dimensional tissue regions of a header, in its order; traces, flow and colour bars are none.
+    """Find the two-dimensional tissue regions of a header, in its order; traces, flow and colour bars do not count.
 
     Args:
         dataset: a ``pydicom.Dataset`` with ``Rows`` and ``Columns``.
@@ -92,10 +92,10 @@ def tissue_regions(dataset: Any) -> tuple[Region, ...]:
 
 
 def region_of_interest(regions: Sequence[Region]) -> Region | None:
-    """The region that the network is shown: the largest that lies in the image.
+    """Choose the region to show the network: the largest that lies in the image.
 
-    Of regions of one size, as the halves of a dual screen, it is the upper and then the left one: one picture holds one
-    result. Segment the halves of a screen apart where both matter.
+    Of regions of equal size, such as the halves of a dual screen, it takes the upper one, then the left one, because a
+    picture has one result. Segment the halves separately if both matter.
 
     Example:
         >>> region_of_interest([Region(0, 0, 50, 40), Region(0, 50, 90, 130), Region(0, 140, 90, 220)])

@@ -18,11 +18,11 @@ MILLIMETRES = {"meter": 1000.0, "micron": 0.001}  # NIfTI's units; "mm" and "unk
 
 @dataclass(frozen=True)
 class Volume:
-    """A slice as it lies in the file.
+    """A slice as the file stores it.
 
     Args:
         array: ``(W, H)`` or ``(W, H, 3)``; axes of length 1 are dropped.
-        spacing: row and column step in mm; None for exactly 1 x 1 mm, which is what programs write that know none.
+        spacing: row and column step in mm; None for exactly 1 x 1 mm, which programs write when they do not know it.
         affine: 4 x 4 from (x, y, z) to RAS, in the file's units.
         solid: whether the file has a third axis, of one slice.
     """
@@ -34,7 +34,7 @@ class Volume:
 
 
 def is_volume(path: Path) -> bool:
-    """Whether the ending is a volume's."""
+    """Whether a file name has the ending of a volume."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
 
 
@@ -42,7 +42,7 @@ def read_volume(file: Path) -> Volume:
     """Read a file of one slice; pixels in the order of its indices, whatever its directions.
 
     Raises:
-        ImageError: when the file is damaged or holds no single slice.
+        ImageError: when the file is damaged or does not hold exactly one slice.
     """
     try:
         array, zooms, affine = (_read_nifti if ".nii" in file.name.lower() else _read_itk)(file)
@@ -60,7 +60,7 @@ def read_volume(file: Path) -> Volume:
 
 
 def volume_size(file: Path) -> tuple[int, int]:
-    """Rows and columns, from the header.
+    """Read rows and columns from the header.
 
     Raises:
         ImageError: when the file is damaged.

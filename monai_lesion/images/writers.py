@@ -1,4 +1,4 @@
-"""Masks to files, in the source's own size and geometry."""
+"""Write masks to files, in the source's size and geometry."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ENDINGS = {"png": ".png", "nifti": ".nii.gz"}
 
 
 def write_mask(mask: NDArray[Any], path: str | Path, *, format: str, affine: NDArray[np.float64] | None = None) -> Path:
-    """Write a mask beside its place, then rename it.
+    """Write a mask to a file, whole or not at all.
 
     Args:
         mask: upright ``(H, W)``, lesion where above 0.
-        path: where to, without ending; folders are made.
+        path: the file without its ending; folders are created if needed.
         format: ``"png"`` (0 and 255) or ``"nifti"`` (0 and 1, indexed (x, y) as ITK reads the picture).
-        affine: 4 x 4 of the NIfTI, millimetres in RAS; None for one millimetre a pixel.
+        affine: 4 x 4 of the NIfTI, millimetres in RAS; None for one millimetre per pixel.
 
     Returns:
         The file.

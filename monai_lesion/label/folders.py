@@ -44,22 +44,22 @@ def write_label_app(
     weights: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Lay out an app folder; it appears only when it is complete.
+    """Write an app folder, whole or not at all.
 
     ::
 
         output/main.py  README.md  model/lighter_unet/configs/...  model/lighter_unet/models/model.pt
 
     Args:
-        output: folder to make; it must not exist, or be empty.
-        bundle: folder of the bundle; it is copied, for the server's training overwrites the weights.
-        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
-        overrides: config values written into the copy, such as ``{"network_def#group_size": 16}``. Network and
-            input size are those that the weights were trained with, where their file tells them.
+        output: new or empty folder.
+        bundle: folder of the bundle; it is copied, because the server's training overwrites the weights.
+        weights: file with the weights; None takes ``models/model.pt`` of the bundle.
+        overrides: config values to write into the copy, such as ``{"network_def#group_size": 16}``. Network and
+            input size come from the file of the weights if it gives them.
 
     Raises:
-        InputError: when the folder is taken or in the bundle, or the bundle cannot be served.
-        CheckpointError: when the weights are missing or another network's.
+        InputError: when the folder is in use or inside the bundle, or the bundle cannot be served.
+        CheckpointError: when the weights are missing or belong to another network.
     """
     import torch
 
@@ -68,7 +68,9 @@ def write_label_app(
 
     target, root = Path(output).absolute(), Path(bundle).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another --output")
+        raise InputError(
+            target, "must be a new or empty folder", got="a folder with files in it", fix="Choose another --output"
+        )
     file = Path(weights) if weights is not None else root / "models" / "model.pt"
     overrides = {**_as_trained(root, file), **(overrides or {})}
     configs = _configs(root, overrides)
@@ -92,7 +94,7 @@ def write_label_app(
 
 
 def _as_trained(root: Path, file: Path) -> dict[str, Any]:
-    """What the weights tell and the configs say otherwise."""
+    """Find what the file of the weights says about network and input size, where the configs differ."""
     from monai_lesion.models.trained_networks import network_def_of
     from monai_lesion.networks.weight_files import read_weights
 
@@ -112,7 +114,7 @@ def _check_size(config: Mapping[str, Any], file: Path) -> None:
 
 
 def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000) -> str:
-    """The command that starts a server, on this machine's own address only.
+    """Make the command that starts a server, reachable from this machine only.
 
     Args:
         app: the app folder.
@@ -129,17 +131,17 @@ def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000
 
 
 def served_bundles(app_dir: str | Path, names: Sequence[str] = ()) -> dict[str, Path]:
-    """The bundles of an app folder by name, their weights checked against their networks.
+    """Find the bundles of an app folder by name, and check that their weights fit their networks.
 
-    MONAI Label loads weights without complaint where names differ, and then answers with random masks.
+    MONAI Label loads weights without complaint when names differ, and then returns random masks.
 
     Args:
         app_dir: the app folder.
-        names: which to serve; all, when empty.
+        names: bundles to serve; empty for all.
 
     Raises:
-        InputError: when there is none, or none of a name.
-        CheckpointError: when the weights are missing or another network's.
+        InputError: when there are no bundles, or one of the names is unknown.
+        CheckpointError: when the weights are missing or belong to another network.
     """
     from monai_lesion.networks.checkpoints import load_weights
 
@@ -192,7 +194,7 @@ def _network(root: Path, configs: Mapping[str, Any]) -> Any:
 
     served, trained = (configs[name].get("network_def") for name in ("inference.json", "train.json"))
     if served != trained:
-        rule = "inference.json and train.json must have the same network_def, for the server trains what it serves"
+        rule = "inference.json and train.json must have the same network_def, because the server trains what it serves"
         raise InputError(root / "configs", rule, got=f"{served} and {trained}")
     try:
         return ConfigParser(deepcopy(configs["inference.json"])).get_parsed_content("network_def")

@@ -15,10 +15,10 @@ def check_label(image: str | Path, label: str | Path, *, empty: bool = False) ->
     Args:
         image: the image.
         label: its mask.
-        empty: whether a mask without a lesion will do, as that of a prediction.
+        empty: whether a mask without a lesion is allowed, as for a prediction.
 
     Raises:
-        ImageError: when the mask cannot be read, is coloured, of another size, or empty.
+        ImageError: when the mask cannot be read, is coloured or empty, or has another size than the image.
     """
     mask, size = read_mask(label), image_size(image)
     check_fits(Path(label).name, mask.shape, size)

@@ -1,4 +1,4 @@
-"""How unsure a network is of a picture: what its dropout changes."""
+"""Measure how uncertain a network is about a picture, by how much dropout changes its answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Maps = Callable[[torch.Tensor, nn.Module], torch.Tensor]
 def dropout_maps(
     network: nn.Module, image: torch.Tensor, *, passes: int = 5, infer: Maps | None = None
 ) -> torch.Tensor:
-    """Probability maps under dropout; batch normalisation and all else stay as in inference.
+    """Compute probability maps under dropout; batch normalisation and the rest stay as in inference.
 
     Args:
-        network: gives logits ``(B, 1, H, W)``; left in evaluation mode.
+        network: returns logits ``(B, 1, H, W)``; it is left in evaluation mode.
         image: one picture ``(1, C, H, W)``.
-        passes: how many maps.
+        passes: number of maps.
         infer: calls the network, as ``infer(image, network)``; None calls it directly.
 
     Shape:
@@ -45,7 +45,7 @@ def dropout_maps(
 
 
 def entropy(probability: torch.Tensor) -> torch.Tensor:
-    """Entropy of each pixel, in bits: 0 where the network is sure, 1 at a probability of one half.
+    """Compute the entropy of each pixel, in bits: 0 where the network is certain, 1 at a probability of one half.
 
     Example:
         >>> entropy(torch.tensor([0.0, 0.5, 1.0])).tolist()
@@ -56,9 +56,10 @@ def entropy(probability: torch.Tensor) -> torch.Tensor:
 
 
 def uncertainty(maps: torch.Tensor) -> float:
-    """One number of how unsure a network is: the entropy of the mean map for each pixel of the lesion expected.
+    """Score how uncertain a network is: the entropy of the mean map per pixel of the expected lesion.
 
-    Divided by the expected area, for an unsure edge matters more to a small lesion: so does an error to its Dice.
+    It is divided by the expected area, because an uncertain edge matters more for a small lesion, as an error does for
+    its Dice.
 
     Args:
         maps: probabilities ``(N, H, W)`` of :func:`dropout_maps`.

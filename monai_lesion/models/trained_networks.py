@@ -1,7 +1,7 @@
-"""The network and the input size that weights were trained with, for configs that would otherwise have to repeat them.
+"""Find the network and the input size that weights were trained with, so that configs need not repeat them.
 
-A config's own value counts where the file of the weights does not tell: one of before version 0.1, or a network that
-is none of ours.
+The value in the config counts when the file of the weights does not give one: when it was written before version 0.1,
+or the network is not one of this package.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from monai_lesion.pipeline.steps import Steps
 
 logger = logging.getLogger(__name__)
 
-# What the configs of the bundle name when nobody names anything.
+# The defaults in the configs of the bundle.
 NETWORK = {"_target_": "monai_lesion.networks.LighterUNet", "group_size": 128}
 SIZE = Steps().input_size
 
 
 def network_for(weights: str | Path, network: nn.Module) -> nn.Module:
-    """The network of a config where the weights fit it or it was named; else the network that they were trained with.
+    """Choose the network of a config if you named it or the weights fit it, otherwise the one they were trained with.
 
-    The weights themselves are not loaded. A network that was named and does not fit is given back as it is, for
+    The weights themselves are not loaded. A network that you named and that does not fit is returned unchanged, for
     :func:`monai_lesion.networks.checkpoints.load_weights` to refuse it by both names.
 
     Args:
         weights: the file.
-        network: of the config; the paper's Lighter U-net @128 is what it says by default, and gives way.
+        network: network of the config; the default, the paper's Lighter U-net @128, counts as not named.
 
     Raises:
         CheckpointError: when the file is damaged.
-        InputError: when it names a network that is none of ours.
+        InputError: when it names a network from outside this package.
     """
     if not Path(weights).is_file() or definition_of(network) != NETWORK:
         return network
@@ -51,7 +51,7 @@ def network_for(weights: str | Path, network: nn.Module) -> nn.Module:
 
 
 def network_def_of(weights: str | Path) -> dict[str, Any] | None:
-    """The ``network_def`` that weights were trained with; None where their file does not tell it.
+    """Read the ``network_def`` that weights were trained with; None where their file does not tell it.
 
     It is checked to be one of our networks with plain arguments, for MONAI would run whatever else a config takes over.
 
@@ -68,13 +68,12 @@ def network_def_of(weights: str | Path) -> dict[str, Any] | None:
 
 
 def input_size_for(weights: str | Path, spatial_size: Sequence[int], *, named: bool | None = None) -> tuple[int, ...]:
-    """The input size that weights were trained with; that of the config where the file does not tell it.
+    """Find the input size that weights were trained with; that of the config if the file does not give one.
 
     Args:
-        weights: the file; it may be missing, which whoever loads it tells.
-        spatial_size: rows and columns, of the config.
-        named: whether somebody asked for this size; None takes it as asked for unless it is 256 x 256, which the
-            configs say by default.
+        weights: the file; a missing one is reported when it is loaded.
+        spatial_size: rows and columns in the config.
+        named: whether you asked for this size; None means yes unless it is 256 x 256, the default of the configs.
 
     Raises:
         CheckpointError: when another size is asked for, or the file is damaged.

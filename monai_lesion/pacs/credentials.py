@@ -127,7 +127,7 @@ def find_credentials(
 
 def _read(file: Path) -> dict[str, str]:
     if not file.is_file():
-        raise InputError(file, "must be an existing file", got="nothing there")
+        raise InputError(file, "must be an existing file", got="no such file")
     if os.name == "posix" and file.stat().st_mode & 0o077:
         fix = f"Run: chmod 600 {file}"
         raise InputError(file, "must be readable by its owner alone", got=oct(file.stat().st_mode & 0o777), fix=fix)

@@ -31,7 +31,7 @@ def write_document(folders: Sequence[str | Path], page: str | Path, *, reference
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        got = "nothing there" if isinstance(error, FileNotFoundError) else error
+        got = "no such file" if isinstance(error, FileNotFoundError) else error
         fix = f"Make it, with the lines {BEGIN} and {END} where the tables belong"
         raise InputError(page, "must be a readable document", got=got, fix=fix) from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):

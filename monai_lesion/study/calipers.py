@@ -1,4 +1,4 @@
-"""How much a network leans on the calipers: the same pictures with them, without them and with them elsewhere."""
+"""Measure how much a network relies on calipers: the same pictures with, without and with moved calipers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ Record = dict[str, Any]
 
 
 class Variants(NamedTuple):
-    """The pictures that are compared, and how far the calipers were moved."""
+    """The pictures to compare, and how far the calipers were moved."""
 
     pictures: dict[str, Pixels]
     shift: tuple[int, int]
 
 
 class Difference(NamedTuple):
-    """A variant less the original, over the images that have both; intervals by bootstrap over cases."""
+    """Difference of a variant and the original, over images that have both; intervals by bootstrap over cases."""
 
     images: int
     mean: float
@@ -51,7 +51,7 @@ class Difference(NamedTuple):
 
 
 def variants(image: Pixels, annotations: Annotations, rng: np.random.Generator) -> Variants:
-    """The picture as it is, without its calipers, with them elsewhere, and with an inpainted patch as a control.
+    """Make the variants of a picture: unchanged, without calipers, with moved calipers, and with an inpainted patch.
 
     Args:
         image: 8-bit, with the calipers of ``annotations``.
@@ -83,7 +83,7 @@ def compare_images(
     """Segment every variant of every image and score it at the image's own size.
 
     Args:
-        segment: gives the mask ``(H, W)`` of a picture ``(H, W, 3)``.
+        segment: returns the mask ``(H, W)`` of a picture ``(H, W, 3)``.
         entries: entries of a manifest, with absolute paths.
         seed: random seed for the places where calipers go; an image's place does not depend on the other images.
         progress: wraps the entries, as tqdm does.
@@ -92,7 +92,7 @@ def compare_images(
         For each image and variant ``case_id``, ``view``, ``image`` (file name), ``markers`` (how many were found),
         ``moved_rows``, ``moved_columns``, ``variant`` and what
         :func:`~monai_lesion.measures.metrics.score_image` gives.
-        An image in which no calipers are found has the original only.
+        An image without calipers has only the original.
     """
     records: list[Record] = []
     for entry in progress(entries):
@@ -119,7 +119,7 @@ def compare_images(
 
 
 def differences(records: Sequence[Record]) -> dict[str, dict[str, Difference]]:
-    """Each measure of each variant less the original's, image by image, with Wilcoxon's signed-rank test.
+    """Subtract the original from each variant, measure by measure and image by image, with Wilcoxon's signed-rank test.
 
     Images without calipers are left out. The p-values are corrected together after Holm.
 

@@ -1,4 +1,4 @@
-"""What would stop a study half-way, found before anything is trained."""
+"""Find what would stop a study half-way, before anything is trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STUDY = "study.json"
 
 
 def check_networks(study: Study) -> None:
-    """Build every network, on no device.
+    """Build every network, without memory for its weights.
 
     Raises:
         InputError: names the network and what is wrong with its arguments.
@@ -42,7 +42,7 @@ def check_overrides(study: Study, bundle: Path) -> None:
     """Check that each override changes something of the bundle's ``train.json``.
 
     Raises:
-        InputError: names the key, with the nearest one there is.
+        InputError: names the key and the most similar one.
     """
     from monai.bundle import ConfigParser
 
@@ -101,7 +101,7 @@ def _known(parser: Any, key: str, overrides: Mapping[str, Any]) -> bool:
 
 
 def check_resolution(study: Study) -> None:
-    """Check that all networks get pictures of one size, for the report refuses to compare others.
+    """Check that all networks get pictures of one size, because the report refuses to compare others.
 
     Raises:
         InputError: names two that differ.
@@ -118,7 +118,7 @@ def check_data(study: Study, place: Place, progress: Any = iter) -> None:
     """Check the manifest and every file of its three splits.
 
     Raises:
-        ManifestError: as ``load_manifest``, and when a split is missing.
+        ManifestError: when ``load_manifest`` fails or a split is missing.
         InputError: when the training split is too small for a network.
     """
     from monai_lesion.datasets.manifests import load_manifest
@@ -142,7 +142,7 @@ def check_data(study: Study, place: Place, progress: Any = iter) -> None:
 
 
 def claim_output(study: Study, place: Place) -> None:
-    """Write the study into its output folder, or see that the same one is there.
+    """Write the study into its output folder, or check that the same one is there.
 
     Networks and seeds may be added to a study; what its finished trials were made with may not change.
 

@@ -1,4 +1,4 @@
-"""Where the jobs of a study run: in this process, one after another, or on Ray."""
+"""Run the jobs of a study: in this process, one after another, or on Ray."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START_ATTEMPTS = 5
 
 
 class Engine(Protocol):
-    """What runs jobs; a context manager that leaves nothing running."""
+    """Runs jobs; a context manager that leaves nothing running."""
 
     capacity: int
 
@@ -30,15 +30,15 @@ class Engine(Protocol):
         """Take a job."""
 
     def wait(self) -> tuple[Job, str]:
-        """A job that has ended, and its error, empty when there is none."""
+        """Wait for a job to end; give the job and its error, empty if there is none."""
 
 
 class SequentialEngine:
-    """One job after another, in this process.
+    """Run one job after another, in this process.
 
     Args:
         threads: threads for PyTorch; None for one per core.
-        progress: show the bundle's bar of the job.
+        progress: whether to show the bundle's progress bar.
     """
 
     capacity = 1
@@ -65,16 +65,16 @@ class SequentialEngine:
 
 
 class RayEngine:
-    """Jobs on a Ray of this machine, or on a cluster whose machines share the output folder and the data.
+    """Run jobs on a Ray of this machine, or on a cluster whose machines share the output folder and the data.
 
-    A job whose worker dies is started again, up to three times, and goes on from its last epoch. Ray's usage
+    A job whose worker dies is started again, up to three times, and continues from its last epoch. Ray's usage
     statistics are switched off.
 
     Args:
         address: address of a running Ray, ``host:port``, ``ray://host:port`` or ``auto``; None starts one here.
         workers: processes of a Ray that is started here; None for as many as the cores allow.
-        cpus: cores of each job.
-        gpus: share of a GPU of each job, such as 0.5.
+        cpus: cores for each job.
+        gpus: GPUs for each job; a share such as 0.5 is allowed.
 
     Raises:
         InputError: when Ray is not installed, does not answer, or has no room for one job.
@@ -158,13 +158,13 @@ def _ray_job(kind: str, trial: Mapping[str, Any], threads: int) -> str:
 
 
 def check_address(address: str) -> None:
-    """See whether something listens there, for Ray itself tries for minutes.
+    """Check that something answers at an address, because Ray itself tries for minutes.
 
     Args:
         address: ``host:port``, ``ray://host:port``, or ``auto`` for the Ray of this machine.
 
     Raises:
-        InputError: when it has no port or nothing answers within five seconds.
+        InputError: when the address has no port, or nothing answers within five seconds.
     """
     if address in ("auto", "local"):
         return

@@ -54,16 +54,16 @@ class Job:
 
 
 def run_job(kind: str, trial: Mapping[str, Any], *, threads: int | None = None, progress: bool = False) -> str:
-    """Run a job; what goes wrong is recorded, not raised, so that the other trials go on.
+    """Run a job; errors are recorded, not raised, so that the other trials go on.
 
     Args:
         kind: ``train`` or ``evaluate``.
         trial: the trial as plain data.
         threads: threads for PyTorch on the CPU; None leaves its setting.
-        progress: show the bundle's own bar.
+        progress: whether to show the bundle's progress bar.
 
     Returns:
-        The error, empty when there is none.
+        The error; empty if there is none.
 
     Raises:
         KeyboardInterrupt: after the record says so.
@@ -95,7 +95,7 @@ def run_job(kind: str, trial: Mapping[str, Any], *, threads: int | None = None, 
 
 
 def _train(trial: Trial, progress: bool) -> None:
-    """Train, or go on from ``last.ckpt``."""
+    """Train, or continue from ``last.ckpt``."""
     import torch
 
     from monai_lesion.networks.complexity import count_parameters
@@ -189,7 +189,7 @@ def _workflow(kind: str, trial: Trial, changes: Mapping[str, Any]) -> Any:
 
 
 def _outcome(log: Path) -> dict[str, Any]:
-    """Epochs and the best of them, from ``metrics.csv``."""
+    """Read the number of epochs and the best one from ``metrics.csv``."""
     rows = read_log(log)
     best = min(rows, key=lambda row: row.get("val_loss", math.inf))
     return {
@@ -201,7 +201,7 @@ def _outcome(log: Path) -> dict[str, Any]:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The numbers of a training's ``metrics.csv``, one row per epoch."""
+    """Read the numbers of a training's ``metrics.csv``, one row per epoch."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 

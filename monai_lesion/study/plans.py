@@ -1,4 +1,4 @@
-"""What is to be done next: weight decays first, then the other seeds of the best, then the test split, once."""
+"""Decide what to run next: weight decays first, then the other seeds of the best, then the test split, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHOICES = "choices.json"
 
 @dataclass
 class Progress:
-    """Where a trial stands; ``failed`` is of this run: the next one tries again."""
+    """State of a trial; ``failed`` holds for this run, the next one tries again."""
 
     trained: bool = False
     tested: bool = False
@@ -28,7 +28,7 @@ class Progress:
 
 
 class Plan:
-    """The trials of a study in their order, and where each stands.
+    """The trials of a study in order, with the state of each.
 
     The first seed of every network comes before the second of any, so that a study cut short compares all networks.
     With several weight decays, those are compared on the tuning seeds by their lowest validation loss; the choice is
@@ -54,7 +54,7 @@ class Plan:
                     self.states[trial.folder] = Progress(trained, (trial.path / "evaluation").is_dir())
 
     def ready(self) -> list[Job]:
-        """The jobs that can start now, the most urgent first."""
+        """List the jobs that can start now, most urgent first."""
         jobs: list[tuple[int, Job]] = []
         for entry in self.study.entries:
             jobs += self._of(entry)
@@ -113,11 +113,11 @@ class Plan:
         return best
 
     def begin(self, job: Job) -> None:
-        """A job has been given to an engine."""
+        """Note that a job was given to an engine."""
         self.running.add((job.kind, job.trial.folder))
 
     def end(self, job: Job, error: str) -> None:
-        """A job has ended."""
+        """Note that a job has ended."""
         self.running.discard((job.kind, job.trial.folder))
         state = self.states[job.trial.folder]
         if error:
@@ -147,7 +147,7 @@ class Plan:
 
 
 def read_choices(output: Path) -> dict[str, Any]:
-    """The weight decays that a study has chosen, with the losses they were chosen by.
+    """Read the weight decays that a study has chosen, with the losses they were chosen by.
 
     Raises:
         InputError: when the file cannot be read.
@@ -162,7 +162,7 @@ def read_choices(output: Path) -> dict[str, Any]:
 
 
 def count_trainings(entries: Sequence[Entry]) -> int:
-    """How many trainings a study needs, whichever weight decay is chosen.
+    """Count the trainings that a study needs, whichever weight decay is chosen.
 
     Example:
         >>> count_trainings([Entry("a", {}, (1e-4, 0.0), (0, 1, 2), (0,))])

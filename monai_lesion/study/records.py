@@ -24,7 +24,7 @@ _PACKAGES = ("monai-lesion", "monai", "torch", "pytorch-ignite", "numpy", "sciki
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a trial; empty where there is none.
+    """Read the record of a trial; empty if there is none.
 
     Raises:
         InputError: when it cannot be read.
@@ -69,7 +69,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @lru_cache(maxsize=1)
 def code_version() -> dict[str, Any]:
-    """The git commit of the package, and whether files differ from it; null where no repository tracks it."""
+    """Find the git commit of the package, and whether files differ from it; null without a repository."""
     folder = Path(__file__).parents[1]
     try:
         paths = [":/monai_lesion", ":/bundles"]
@@ -86,12 +86,12 @@ def code_version() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Python and the packages that a result depends on."""
+    """List the versions of Python and of the packages that a result depends on."""
     return {"python": platform.python_version(), **installed(_PACKAGES)}
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What a trial runs on."""
+    """Describe the machine that a trial runs on."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor().name

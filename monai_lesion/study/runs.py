@@ -22,13 +22,13 @@ from monai_lesion.study.trials import Place
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a study ended.
+    """What a run of a study has done.
 
     Args:
-        output: its folder.
-        trained: networks that are trained, of this run and earlier ones.
-        tested: networks that are scored on the test split.
-        failures: what went wrong, by job.
+        output: folder of the study.
+        trained: number of networks trained, in this run and earlier ones.
+        tested: number of networks scored on the test split.
+        failures: the error of each failed job.
     """
 
     output: Path
@@ -50,13 +50,13 @@ def prepare(
     """Read a study and check all that can be checked before anything is trained.
 
     Args:
-        study: its file.
-        output: its folder: new, empty, or of the same study.
-        manifest: the data; None for those of the study file, else the simulated cases.
-        dataset_dir: folder that the manifest's paths start from; None for its own.
+        study: the study file.
+        output: folder for the study: new, empty, or of the same study.
+        manifest: the manifest; None takes that of the study file, otherwise simulated cases.
+        dataset_dir: folder that the paths in the manifest start from; None for its own folder.
         bundle: folder of the bundle; None for the package's own.
         settings: further overrides for every trial, such as ``{"max_epochs": 10}``.
-        progress: wraps the list of images that are checked, for a bar.
+        progress: wraps the list of images to check, for a progress bar.
 
     Raises:
         InputError: names what is wrong.
@@ -89,16 +89,16 @@ def prepare(
 
 
 def run_study(study: Study, place: Place, engine: Engine, *, say: Callable[[str], Any]) -> Outcome:
-    """Run what is not done yet; a trial that fails is recorded and the others go on.
+    """Run what is left of a study; a trial that fails is recorded and the others go on.
 
     Args:
         study: a study that :func:`prepare` has checked.
         place: where it runs.
-        engine: what runs the jobs; entered and left here.
-        say: takes each line of the account.
+        engine: runs the jobs; entered and left here.
+        say: called with each line of progress.
 
     Raises:
-        KeyboardInterrupt: after what runs has been ended; the same command goes on.
+        KeyboardInterrupt: after the running jobs were ended; the same command continues them.
     """
     failures: dict[str, str] = {}
     with engine:

@@ -48,14 +48,14 @@ Overrides = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the study's table.
+    """A row in the table of a study.
 
     Args:
-        name: as the table shows it.
+        name: name in the table.
         network_def: the bundle's ``network_def``: a class and its arguments.
-        weight_decays: what is tried; the one with the lowest validation loss is kept.
-        seeds: random initialisations of the final network.
-        tuning_seeds: those with which the weight decays are compared.
+        weight_decays: values to try; the one with the lowest validation loss is kept.
+        seeds: random seeds for the final networks.
+        tuning_seeds: random seeds with which weight decays are compared.
         overrides: changes to the bundle's config, in addition to the study's.
     """
 
@@ -74,12 +74,13 @@ class Study:
     Args:
         name: name of the study, which its output folder keeps.
         entries: the rows, in the order of the table.
-        title: above the table.
-        table: ``table1``, ``table2`` or ``ladder`` where the paper has the same table; else empty.
-        recipe: overlays of the bundle that every training takes, such as ``("converge",)``; none is the paper's.
+        title: title of the table.
+        table: ``table1``, ``table2`` or ``ladder`` if the paper has the same table; otherwise empty.
+        recipe: overlays of the bundle that every training takes, such as ``("converge",)``; empty for the paper's
+            recipe.
         overrides: changes to the bundle's config, for every trial.
-        manifest: the data, where the command names none; relative to the working folder.
-        dataset_dir: folder that its paths start from; None for its own.
+        manifest: manifest to use if the command names none; relative to the working folder.
+        dataset_dir: folder that its paths start from; None for its own folder.
     """
 
     name: str
@@ -138,8 +139,8 @@ def parse_study(content: Any, *, where: object = "study") -> Study:
     """Check the content of a study file.
 
     Args:
-        content: the JSON.
-        where: what errors name.
+        content: the JSON content.
+        where: name of the study in error messages.
 
     Raises:
         InputError: names key and rule.
@@ -184,7 +185,7 @@ def _entry(item: Any, study: Mapping[str, Any], where: str) -> Entry:
 
 
 def _network(network: Any, where: str) -> tuple[dict[str, Any], str]:
-    """The bundle's ``network_def`` and the name in the table."""
+    """Find the ``network_def`` of a network and its name in the table."""
     from monai_lesion.networks.complexity import NETWORKS
 
     if isinstance(network, dict) and isinstance(network.get("_target_"), str):
@@ -214,7 +215,7 @@ def _check_names(where: object, names: Sequence[str]) -> None:
 
 
 def folder_name(name: str) -> str:
-    """A name as a folder.
+    """Turn a name into the name of a folder.
 
     Example:
         >>> folder_name("Lighter U-net @8")
@@ -266,7 +267,7 @@ def check_own_keys(overrides: Overrides, where: str) -> None:
 
     Args:
         overrides: changes to the bundle's config.
-        where: what the error names.
+        where: name of the study in error messages.
 
     Raises:
         InputError: names the key.

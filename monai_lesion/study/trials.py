@@ -95,7 +95,7 @@ class Place:
         output: the study's folder.
         bundle: folder of the bundle.
         manifest: the manifest.
-        dataset_dir: folder that its paths start from; None for its own.
+        dataset_dir: folder that its paths start from; None for its own folder.
     """
 
     output: Path
@@ -127,7 +127,7 @@ def overlay(bundle: Path, name: str) -> Path:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a bundle's config without paths, machine and seed: two trials that compute the same have the same.
+    """Hash a bundle's config without paths, machine and seed: equal for trials that compute the same.
 
     Example:
         >>> config_hash({"seed": 1, "batch_size": 8}) == config_hash({"batch_size": 8, "device": "cpu"})

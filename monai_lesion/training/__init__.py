@@ -1,7 +1,7 @@
 """How a network is trained beyond what MONAI and ignite bring: handlers, losses, averages, schedules, batches.
 
-Those of a training work once an epoch and read the validation loss, so they stand after the ``ValidationHandler`` in
-the trainer's list, and ``AverageStatistics`` before it.
+Handlers of a training act once per epoch and read the validation loss. Put them after the ``ValidationHandler`` in the
+trainer's list, and ``AverageStatistics`` before it.
 """
 
 from monai_lesion.training.checkpoints import Checkpoints

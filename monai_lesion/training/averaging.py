@@ -1,4 +1,4 @@
-"""A moving average of the weights: what is validated and kept where it is switched on."""
+"""Keep a moving average of the weights, which is then validated and saved instead of the trained network."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ WARM_UP = 10  # updates; the decay is (1 + n) / (WARM_UP + n) until it reaches i
 class WeightAverage:
     """Follow a network with an exponential moving average of its weights and running statistics.
 
-    The average of the last steps is more even than any one of them. ``network`` is what is validated and kept: the
-    average, or the trained network itself where there is no ``decay``.
+    The average over the last steps varies less than any single step. ``network`` is validated and saved: the average,
+    or the trained network itself without a ``decay``.
 
     PyTorch's ``AveragedModel`` keeps the average. ignite's ``EMAHandler`` shares integer buffers with the trained
     network, and its warm-up starts again on resume; here the count of updates is part of the state.
 
     Args:
         network: the network that is trained.
-        decay: what each step keeps of the average, 0.99 for instance; None takes no average. Early steps keep less,
-            so that the first weights are soon forgotten.
+        decay: share of the average that each step keeps, such as 0.99; None takes no average. Early steps keep less, so
+            that the first weights are soon forgotten.
 
     Raises:
         InputError: for a ``decay`` outside 0 to 1.

@@ -1,4 +1,4 @@
-"""The best network, and all that a killed training needs to go on."""
+"""Save the best network, and everything that an interrupted training needs to continue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Keep the best network and everything that a killed training needs to go on.
+    """Save the best network and everything that an interrupted training needs to continue.
 
     ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss, with the ``network_def`` and ``input_size``
     that it was trained with, so that nobody need repeat them; ``last.ckpt`` holds these, all ``objects``, the epoch,
@@ -42,9 +42,9 @@ class Checkpoints:
         network: the network that is trained.
         objects: further things with a ``state_dict``: optimizer, scheduler.
         average: the moving average of the weights; its network is that of ``model.pt``. None keeps ``network`` itself.
-        precision: what the training computes in, so that it goes on as it began.
-        input_size: rows and columns of the network's input; None leaves it untold.
-        resume: go on from ``last.ckpt`` where there is one.
+        precision: precision of the training, so that it continues as it began.
+        input_size: rows and columns of the network's input; None leaves them out.
+        resume: continue from ``last.ckpt`` if there is one.
 
     Raises:
         CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or differs between processes.

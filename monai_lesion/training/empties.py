@@ -1,4 +1,4 @@
-"""A word when pictures without a lesion teach nothing."""
+"""Warn when pictures without a lesion teach nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class WarnOfEmptyPictures:
     """Warn once when the training meets a picture without a lesion and its loss has no gradient there.
 
     The paper's Dice loss has no smoothing term: where the label is empty it is 1 whatever the network draws. Such
-    pictures move nothing but the statistics of batch normalisation.
+    pictures only shift the statistics of batch normalisation.
 
     Args:
-        loss: the training's.
+        loss: loss of the training.
     """
 
     def __init__(self, loss: Callable[..., torch.Tensor]) -> None:

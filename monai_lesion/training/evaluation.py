@@ -1,4 +1,4 @@
-"""What an evaluation or an inference leaves: tables, masks, overlays."""
+"""Write the results of an evaluation or inference: tables, masks, overlays."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ class EvaluationTables:
     MONAI's metric handlers drop what they cannot measure: a missed lesion has no Hausdorff distance.
 
     Args:
-        manifest: the data evaluated.
-        split: which of its lists.
-        output_dir: folder of ``per_image.csv``, ``per_case.csv``, ``summary.json``, ``masks/`` and ``overlays/``.
+        manifest: the manifest.
+        split: the split to evaluate.
+        output_dir: folder for ``per_image.csv``, ``per_case.csv``, ``summary.json``, ``masks/`` and ``overlays/``.
         by: columns of the manifest to group the summary by.
         overlays: which images to draw: percentiles of the Dice, 0 is the worst; none draws none.
         network: the network to evaluate; the summary gives its name and its ``weights_id``.
-        weights: file of its weights, whose hash stands there too.
+        weights: file of its weights, whose hash the summary gives too.
         order: order of the postprocessing, for the summary.
     """
 

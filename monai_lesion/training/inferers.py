@@ -1,4 +1,4 @@
-"""How a network is run: on a CPU MONAI's engines do not autocast, so these inferers do."""
+"""Run networks with autocast on a CPU, which MONAI's engines do not do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Channels-last and, on a CPU, bfloat16 where it is wanted; outputs come back as float32.
+    """Channels-last and, on a CPU, bfloat16 where it is wanted; outputs are float32.
 
     MONAI's engines autocast only on CUDA (their ``amp``). Channels-last is at least as fast on every processor;
     whether bfloat16 is depends on the processor (:mod:`monai_lesion.training.precisions`). Losses move in coarse steps

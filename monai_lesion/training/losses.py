@@ -21,8 +21,8 @@ class MaskAndTrustLoss(nn.Module):
           \------ cross-entropy + Dice with the teachers' mask -- distillation ---------+-- sum
         scores -- presence, quality ----------------------------- trust ---------------/
 
-    Cross-entropy keeps the probabilities honest, and Dice counts each picture alike whatever the lesion's size. Both
-    learn from a picture without a lesion: the Dice loss has a smoothing term.
+    Cross-entropy keeps the probabilities calibrated, and Dice weighs each picture equally whatever the lesion's size.
+    Both learn from a picture without a lesion: the Dice loss has a smoothing term.
 
     ``scores`` are two logits a picture. *Presence* learns whether the label has a pixel. *Quality* learns the Dice of
     the mask, as drawn at probability 0.5, with its label; no gradient flows from it into the mask. A mask on a picture

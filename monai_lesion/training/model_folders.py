@@ -1,4 +1,4 @@
-"""The model folder that a training leaves beside ``model.pt``."""
+"""Write the model folder that a training leaves beside ``model.pt``."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class LeaveModelFolder:
         ckpt_dir/  model.pt, last.ckpt     after each epoch, by Checkpoints
                    model.json, model.onnx  at the end, after an early stop, an error or Ctrl-C
 
-    ``predict`` and all that only segments open the folder without PyTorch. What goes wrong is told and loses nothing:
-    ``model.pt`` is there. Of several processes the first writes.
+    ``predict`` and other commands that only segment open the folder without PyTorch. An error is logged and loses
+    nothing, because ``model.pt`` exists. With several processes, the first writes.
 
     Args:
         ckpt_dir: folder of ``model.pt``.
-        network: the network that is trained; of another class than ours the model is made of a copy of it.
-        bundle: folder of the bundle; the version in its ``configs/metadata.json`` stands in ``model.json``.
+        network: the network that is trained; if its class is not from this package, the model is made from a copy.
+        bundle: folder of the bundle; ``model.json`` gives the version in its ``configs/metadata.json``.
     """
 
     def __init__(self, ckpt_dir: str | Path, network: nn.Module, *, bundle: str | Path | None = None) -> None:
@@ -66,7 +66,7 @@ class LeaveModelFolder:
         raise error  # which ignite leaves to whoever handles the event
 
     def __call__(self, engine: Engine) -> None:
-        """Write the folder, unless it is of these weights already, and say how it is used."""
+        """Write the folder, unless it already has these weights, and log how to use it."""
         if not (self.ckpt_dir / WEIGHTS).is_file():
             return
         try:
@@ -76,7 +76,7 @@ class LeaveModelFolder:
         except Exception as error:  # the training is done: nothing that happens here may lose it
             cause = root_cause(error)
             told = cause if isinstance(cause, InputError) else f"{type(cause).__name__}: {cause}"
-            logger.warning("no model folder in %s: %s; %s is there", self.ckpt_dir, told, WEIGHTS)
+            logger.warning("no model folder in %s: %s; %s was saved", self.ckpt_dir, told, WEIGHTS)
             return
         logger.info(
             "the model is %s: monai-lesion predict scan.png --bundle %s --output results",
@@ -86,22 +86,22 @@ class LeaveModelFolder:
 
 
 def write_trained(folder: str | Path, network: nn.Module | None = None, *, bundle: str | Path | None = None) -> None:
-    """Write ``model.json`` and ``model.onnx`` beside a training's ``model.pt``; nothing where they are of it already.
+    """Write ``model.json`` and ``model.onnx`` beside a training's ``model.pt``, unless they are up to date.
 
     Args:
-        folder: of ``model.pt``, which tells what it was trained with.
-        network: what the weights are of, where they are of another class than ours.
-        bundle: as of :class:`LeaveModelFolder`.
+        folder: folder of ``model.pt``, which holds network and input size too.
+        network: the network, if its class is not from this package.
+        bundle: see :class:`LeaveModelFolder`.
 
     Raises:
-        InputError: when ``model.pt`` does not tell its input size, or the network cannot be converted.
-        CheckpointError: when the weights are missing, damaged or another network's.
+        InputError: when ``model.pt`` does not give its input size, or the network cannot be converted.
+        CheckpointError: when the weights are missing or damaged, or belong to another network.
         OSError: when the folder cannot be written.
     """
     path = Path(folder)
     weights = read_weights(path / WEIGHTS)
     if weights.input_size is None:
-        raise InputError(path / WEIGHTS, "must tell its input_size", got="weights of an earlier version")
+        raise InputError(path / WEIGHTS, "must give its input_size", got="weights of an earlier version")
     if _is_current(path):
         return
     if weights.network_def is not None:
@@ -109,7 +109,7 @@ def write_trained(folder: str | Path, network: nn.Module | None = None, *, bundl
     elif network is not None:
         subject = copy.deepcopy(network).cpu().float()
     else:
-        raise InputError(path / WEIGHTS, "must tell its network_def", got="none", fix="Name the network")
+        raise InputError(path / WEIGHTS, "must give its network_def", got="none", fix="Name the network")
     write_model_folder(
         load_weights(subject, path / WEIGHTS).eval(),
         path,

@@ -1,4 +1,4 @@
-"""Parameters in groups, a learning rate that rises once and falls, and gradients of bounded length."""
+"""Group parameters, let the learning rate rise once and fall, and bound the length of gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monai_lesion.errors import InputError
 def parameter_groups(
     network: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, encoder_lr_factor: float = 1.0
 ) -> list[dict[str, Any]]:
-    """The parameters of a network for an optimiser: a pre-trained encoder slower, norms and biases without decay.
+    """Group parameters for an optimiser: a pre-trained encoder learns slower, norms and biases have no decay.
 
     Args:
         network: an encoder is what the ``encoder_parameters()`` of the network, or of the one it wraps, names.
@@ -53,14 +53,14 @@ def parameter_groups(
 def one_cycle(
     optimizer: Optimizer, *, max_epochs: int, epoch_length: int, warm_up: float = 0.3, **options: Any
 ) -> OneCycleLR:
-    """One rise and fall of the learning rate over a whole training; every group peaks at its own rate.
+    """Let the learning rate rise and fall once over a training; every group peaks at its own rate.
 
     Args:
         optimizer: its groups' learning rates are the peaks.
         max_epochs: epochs of the training.
         epoch_length: steps of each.
         warm_up: share of the training before the peak.
-        options: further ones of PyTorch's ``OneCycleLR``.
+        options: further options of PyTorch's ``OneCycleLR``.
 
     Raises:
         InputError: when the rise or the fall would have less than one step.
@@ -79,12 +79,12 @@ def one_cycle(
 
 
 class ClipGradients:
-    """Shorten the gradient of a step to a largest length, so that no one batch throws the weights far.
+    """Limit the length of the gradient, so that a single batch cannot move the weights far.
 
     Neither MONAI nor ignite has such a handler.
 
     Args:
-        max_norm: the largest length, over all parameters.
+        max_norm: largest length, over all parameters.
 
     Raises:
         InputError: when it is not positive.

@@ -34,8 +34,8 @@ class Precision:
     the training begins (:class:`ChoosePrecision`) and kept in its checkpoint; until then it is float32.
 
     Args:
-        amp: ``"auto"``; true forces mixed precision, false float32.
-        device: where the network runs. CUDA has mixed precision always: ``"auto"`` is true there.
+        amp: ``"auto"`` decides by measuring; true forces mixed precision, false float32.
+        device: where the network runs. On CUDA ``"auto"`` always means mixed precision.
 
     Raises:
         InputError: for another ``amp``.
@@ -55,7 +55,7 @@ class Precision:
 
     @property
     def decided(self) -> bool:
-        """Whether it stands."""
+        """Whether the decision was made."""
         return self.low is not None
 
     def __bool__(self) -> bool:
@@ -76,7 +76,7 @@ class Precision:
 
 
 class ChoosePrecision:
-    """Decide an open precision when a training begins, the same in all its processes, and say why.
+    """Decide the precision when a training begins, for all its processes, and log why.
 
     Args:
         precision: what is decided.

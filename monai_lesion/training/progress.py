@@ -1,4 +1,4 @@
-"""What a run shows while it works, and the log that it leaves."""
+"""Show the progress of a run, and log its metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MetricsLog:
     """Append one row per epoch to a CSV file: losses, validation metrics, learning rate, seconds, images per second.
 
     The metrics of an epoch that is not validated stay empty. A resumed run drops the rows after the epoch it goes on
-    from. Of several processes the first writes, for all.
+    from. With several processes, the first writes for all.
 
     Args:
         path: the CSV file.
@@ -88,7 +88,7 @@ class Progress:
     Of several processes the first shows it.
 
     Args:
-        title: what stands before the bar.
+        title: text before the bar.
     """
 
     def __init__(self, title: str = "training") -> None:

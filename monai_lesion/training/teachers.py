@@ -20,7 +20,7 @@ EXAMPLE = (
 
 
 class Teachers(nn.Module):
-    """The mean probability of trained networks, on the very pictures that the student sees.
+    """Average the probability of trained networks, on the same pictures that the student sees.
 
     Args:
         teachers: for each its ``network``, the file of its ``weights`` and the ``spatial_size`` of its input.
@@ -82,5 +82,5 @@ class Teachers(nn.Module):
 
 
 def teachers_of(teachers: Sequence[Mapping[str, Any]] | None, *, amp: Any = False) -> Teachers | None:
-    """The teachers, or None where none are named; for the bundle's config."""
+    """Make the teachers, or None if none are named; for the bundle's config."""
     return Teachers(teachers, amp=amp) if teachers else None

@@ -1,4 +1,4 @@
-"""What a training or an evaluation tells TensorBoard and MLflow."""
+"""Report a training or an evaluation to TensorBoard and MLflow."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_missing_file_stays_in_the_list_to_be_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sources", [[], "folder"], ids=["no file", "empty folder"])
 def test_nothing_found_is_refused(sources: object, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="images: must name image files or folders that hold some"):
+    with pytest.raises(InputError, match="images: must name image files, or folders that contain some"):
         find_images(tmp_path if sources == "folder" else sources)  # type: ignore[arg-type]
 
 

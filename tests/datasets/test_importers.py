@@ -158,7 +158,7 @@ def test_created_manifest_passes_its_own_loader(folder: Path) -> None:
     [
         ({"stratify": ["centre"]}, "stratify: must name columns of the entries: case_id, view, .*, got centre"),
         ({"split": (8, 2, 2)}, r"split sizes: must sum to at most 10 groups, got \(8, 2, 2\)"),
-        ({"split": (0.5, 0.2, 0.2)}, "split: must be three counts, or three ratios that sum to 1"),
+        ({"split": (0.5, 0.2, 0.2)}, "split: must be three whole numbers, or three shares that sum to 1"),
         ({"split": (0.5, 0.5)}, "split: must be three numbers"),
         ({"split": (12, -1, -1)}, "split: must be three numbers"),
         ({"table": "gone.csv"}, "must be a CSV file, got no file"),

@@ -90,7 +90,9 @@ def test_image_of_one_split_in_another_manifests_other_split_is_refused(hospital
     (hospitals[1].parent / "i" / "2.png").write_bytes((hospitals[0].parent / "i" / "0.png").read_bytes())
     for file in hospitals:
         load_manifest(file, splits=SPLITS)
-    with pytest.raises(ManifestError, match=r"no image may be in two splits, got 1 at fault:\n  .*0\.png \(training\)"):
+    with pytest.raises(
+        ManifestError, match=r"no image may be in two splits, got 1 that break this rule:\n  .*0\.png \(training\)"
+    ):
         open_data(hospitals)
 
 
@@ -98,8 +100,8 @@ def test_image_of_one_split_in_another_manifests_other_split_is_refused(hospital
     ("change", "folders", "message"),
     [
         ({}, ["a"], "folders: must be one for each of the 2 manifests, got 1"),
-        ({"name": "A"}, [], 'must have names that differ, got A, A. Change "name"'),
-        ({"labels": {"1": "cyst"}}, [], 'labels, "1": must mean the same in each, got lesion and cyst'),
+        ({"name": "A"}, [], 'must have different names, got A, A. Change "name"'),
+        ({"labels": {"1": "cyst"}}, [], 'labels, "1": must mean the same in every manifest, got lesion and cyst'),
     ],
     ids=["folders", "names", "labels"],
 )
@@ -119,5 +121,5 @@ def test_wrong_arguments_are_refused(hospitals: list[Path]) -> None:
             open_data(hospitals, folders)
     with pytest.raises(InputError, match="dataset_dir: must be one folder for one manifest, got"):
         open_data(hospitals[0], ["a", "b"])
-    with pytest.raises(InputError, match=r"folders: must be inside the folder of all the data, and with /, got \.\./b"):
+    with pytest.raises(InputError, match=r"folders: must be relative paths inside the data folder, with /, got \.\./b"):
         inside_folders(["a", "../b"])

@@ -49,7 +49,7 @@ def test_refuses_a_file_that_is_no_dicom(tmp_path):
     (tmp_path / "text.dcm").write_text("no DICOM")
     with pytest.raises(ImageError, match=r"text.dcm: must be a readable DICOM image, got another kind of file"):
         open_source(tmp_path / "text.dcm")
-    with pytest.raises(ImageError, match=r"none.dcm: must be an existing file, got nothing there"):
+    with pytest.raises(ImageError, match=r"none.dcm: must be an existing file, got no such file"):
         open_source(tmp_path / "none.dcm")
 
 

@@ -323,7 +323,7 @@ def bad_images(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "rule"),
     [
-        ("missing", "must be an existing file, got nothing there"),
+        ("missing", "must be an existing file, got no such file"),
         ("a folder", "must be an existing file, got a folder"),
         ("empty", "must not be empty, got 0 bytes"),
         ("text", "must be a readable picture or DICOM file, got no known format"),

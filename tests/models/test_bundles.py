@@ -102,7 +102,7 @@ def test_a_copy_of_a_copied_config_can_be_made(tmp_path: Path, monkeypatch: pyte
 def test_a_copy_goes_into_no_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match="mine: must be a new or empty folder, got something there"):
+    with pytest.raises(InputError, match="mine: must be a new or empty folder, got a folder with files in it"):
         init_bundle(tmp_path / "mine")
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 

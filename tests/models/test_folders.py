@@ -99,7 +99,7 @@ def test_predict_imports_neither_pytorch_nor_monai(folders, trained, view, netwo
     options = [option.format(folders=folders, trained=trained) for option in options]
     done = run("predict", *files, "-o", tmp_path / "out", *options)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "images a second" in done.stdout
+    assert "images per second" in done.stdout
     assert done.stderr.count("network: ") == 1
     segmenter = make_segmenter(network) if options else LesionSegmenter.from_preset()
     assert segmenter.algorithm.weights[:12] in done.stderr
@@ -194,11 +194,11 @@ def test_a_network_that_computes_no_numbers_is_refused_by_name(runtime, view, tm
     broken = small_network()
     broken.head.weight.data[0, 0] = float("nan")
     segmenter = make_segmenter(broken, runtime=runtime)
-    rule = r"network LighterUNet\(width=0.125, group_size=8\), weights \w{12}.*: must compute numbers, got NaN"
+    rule = r"network LighterUNet\(width=0.125, group_size=8\), weights \w{12}.*: must compute finite numbers, got NaN"
     with pytest.raises(InputError, match=rule):
         segmenter(view.pixels)
     description = write_model_folder(broken, tmp_path / "whole", steps=Steps(SIZE), end_to_end=True)
-    with pytest.raises(InputError, match=f"weights {description.weights_id[:12]}.*must compute numbers"):
+    with pytest.raises(InputError, match=f"weights {description.weights_id[:12]}.*must compute finite numbers"):
         LesionSegmenter.from_model(tmp_path / "whole")(view.pixels)
 
 

@@ -112,7 +112,7 @@ def test_a_training_that_was_no_study_takes_its_facts_from_a_few_lines(tmp_path)
 
 
 def test_a_document_that_is_not_there_is_not_made(kept, tmp_path):
-    with pytest.raises(InputError, match="must be a readable document, got nothing there"):
+    with pytest.raises(InputError, match="must be a readable document, got no such file"):
         write_document([kept], tmp_path / "page.md")
     assert not (tmp_path / "page.md").exists()
 

@@ -198,7 +198,7 @@ def test_the_pace_of_a_cine_is_in_frames(tmp_path):
     paces = []
     segment_files(Bright(), tmp_path / "a.dcm", tmp_path / "out", progress=False, report=paces.append)
     assert str(paces[0]).startswith("3 frames in ")
-    assert str(paces[0]).endswith(" frames a second")
+    assert str(paces[0]).endswith(" frames per second")
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_tolerances_of_float_and_int8_models():
 
 def test_a_folder_in_use_an_unknown_format_and_int8_torchscript_are_refused(segmenter, tmp_path):
     (tmp_path / "a").write_text("")
-    with pytest.raises(InputError, match=r"must be a new or empty folder, got one in use"):
+    with pytest.raises(InputError, match=r"must be a new or empty folder, got a folder with files in it"):
         export_model(segmenter, tmp_path, format="torchscript")
     with pytest.raises(InputError, match=r"format: must be one of torchscript, onnx, openvino, got tflite"):
         export_model(segmenter, tmp_path / "b", format="tflite")

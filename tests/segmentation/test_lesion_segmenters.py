@@ -373,7 +373,7 @@ def test_a_bundle_without_a_model_folder_is_converted_and_says_so(weights, caplo
     overrides = {"network_def#group_size": 1, "spatial_size": [32, 32], "threshold": 0.4}
     with caplog.at_level("INFO"):
         segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=weights, overrides=overrides)
-    assert caplog.text.count("for ONNX Runtime, in this run only") == 1
+    assert caplog.text.count("for ONNX Runtime for this run only") == 1
     assert segmenter.steps.threshold == 0.4
     plain = LesionSegmenter(segmenter.network, segmenter.steps, device="cpu")
     assert dice(segmenter(red()[0]).mask, plain(red()[0]).mask) >= 0.999
@@ -426,7 +426,7 @@ def test_own_transforms_segment_through_monai(weights):
 def test_an_execution_is_one_object_or_its_parts():
     one = LesionSegmenter(Brightness(), STEPS, execution=Execution(device="cpu", runtime="torch", crop=True))
     assert (one.crop, one.settings["runtime"]) == (True, "torch fp32")
-    with pytest.raises(InputError, match="execution: must be one object or its parts, got both, with crop"):
+    with pytest.raises(InputError, match="execution: must be one object or its fields, got both, with crop"):
         LesionSegmenter(Brightness(), execution=Execution(), crop=True)
     with pytest.raises(InputError, match="colour: must be one of device, runtime, precision, crop, calibration"):
         LesionSegmenter(Brightness(), colour="red")

@@ -77,7 +77,7 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(tmp_path, mark):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all that is in the foreground
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130, told
-    assert "interrupted; the same command goes on" in told
+    assert "interrupted; run the same command again to continue" in told
     assert "Traceback" not in told
     until = time.monotonic() + 30
     while processes(mark) and time.monotonic() < until:

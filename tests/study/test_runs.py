@@ -56,7 +56,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(manifest, study_file, 
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130, told
-    assert "interrupted; the same command goes on" in told
+    assert "interrupted; run the same command again to continue" in told
     assert "Traceback" not in told
     assert read_record(log.parents[1])["state"] == "interrupted"
     epochs = len(log.read_text().splitlines()) - 1

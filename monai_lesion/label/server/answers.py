@@ -1,4 +1,4 @@
-"""What a client is told when its input is at fault."""
+"""Answers to a client whose input is wrong."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from monai_lesion.errors import CheckpointError, InputError
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Answer an input error with its text: 422; 404 for what is not there, 500 for weights, 502 for the archive.
+    """Answer an input error with its text: 422; 404 for what does not exist, 500 for weights, 502 for the archive.
 
-    MONAI Label leaves them to the web framework, whose whole answer is "Internal Server Error".
+    MONAI Label leaves errors to the web framework, which only answers "Internal Server Error".
     """
     try:
         yield

@@ -41,7 +41,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         conf: settings.
 
     Raises:
-        SystemExit: when a bundle's weights are missing or another network's.
+        SystemExit: when a bundle's weights are missing or belong to another network.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -82,11 +82,11 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         )
 
     def init_infers(self) -> dict[str, Any]:
-        """One a bundle."""
+        """Make one for each bundle."""
         return {name: LesionInfer(str(path), self.conf) for name, path in self.bundles.items()}
 
     def init_trainers(self) -> dict[str, Any]:
-        """One a bundle."""
+        """Make one for each bundle."""
         if strtobool(self.conf.get("skip_trainers", "false")):
             return {}
         return {name: LesionTrain(str(path), self.conf) for name, path in self.bundles.items()}
@@ -96,7 +96,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         return {"random": Random(), "first": First(), "epistemic": Epistemic()}
 
     def init_scoring_methods(self) -> dict[str, Any]:
-        """For the bundles that ``epistemic_model`` names: to score all images takes a while."""
+        """Score only with the bundles that ``epistemic_model`` names, because scoring all images takes a while."""
         options = {
             "max_samples": int(self.conf.get("epistemic_max_samples", "0")),
             "simulation_size": int(self.conf.get("epistemic_simulation_size", "5")),
@@ -108,11 +108,11 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         }
 
     def init_batch_infer(self) -> Any:
-        """Batch inference that goes on after a bad image."""
+        """Run batch inference, which continues after a bad image."""
         return LesionBatchInfer()
 
     def infer(self, request: Any, datastore: Datastore | None = None) -> Any:
-        """Segment; what a client asks wrongly is answered in words."""
+        """Segment an image; explain a wrong request in words."""
         store, image = datastore or self.datastore(), request.get("image")
         with refusals():
             if isinstance(image, str) and not os.path.exists(image) and not store.get_image_uri(image):

@@ -39,7 +39,7 @@ class LesionInfer(BundleInferTask):  # type: ignore[misc]
         self._config["model_filename"] = ["model.pt"]
 
     def __call__(self, request: dict[str, Any], callbacks: Any = None) -> Any:
-        """Segment; a bad image is the client's error, in words."""
+        """Segment an image; explain a bad one in words."""
         with refusals():
             return super().__call__({**request, "image": _one_file(request.get("image"))}, callbacks)
 
