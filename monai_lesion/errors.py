@@ -1,4 +1,4 @@
-"""The errors a user can cause, and the one shape their messages have."""
+"""Errors that a user can cause, with messages of one form."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class InputError(ValueError):
     """Input that breaks a rule.
 
     Args:
-        where: the file, entry or argument at fault; alone, the whole message.
-        rule: what is asked of it.
-        got: what was found.
-        fix: what to do about it.
+        where: the file, entry or argument at fault; without a rule, the whole message.
+        rule: the rule it breaks.
+        got: what was found instead.
+        fix: how to correct it.
 
     Example:
         >>> raise InputError("group_size", "must divide the channel count 64", got=3, fix="Use 1, 2, 4 ... 64.")
@@ -44,10 +44,10 @@ class CheckpointError(InputError):
 
 
 def flag(name: str, value: bool | str) -> bool:
-    """A yes-or-no value of a bundle config, for the command line hands over ``--resume false`` as text.
+    """Read a yes-or-no value of a bundle config; the command line passes ``--resume false`` as text.
 
     Raises:
-        InputError: for anything but true and false.
+        InputError: for anything other than true and false.
 
     Example:
         >>> flag("resume", "false"), flag("resume", True)
@@ -60,7 +60,7 @@ def flag(name: str, value: bool | str) -> bool:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The input error that an error was raised from, or else the first error of its chain."""
+    """Find the input error that an error was raised from, or else the first error of its chain."""
     cause = error
     while not isinstance(cause, InputError):
         earlier = cause.__cause__ or cause.__context__
@@ -71,10 +71,10 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def explain_input_errors() -> None:
-    """Let an uncaught traceback end with the error that caused it; for bundle configs.
+    """Make an uncaught traceback end with the error that caused it, for bundle configs.
 
-    MONAI wraps what goes wrong inside a config in "Failed to instantiate component", so that the last line, where
-    users look, does not say why.
+    MONAI wraps errors inside a config in "Failed to instantiate component", so that the last line, where you look
+    first, does not say why.
     """
     show = sys.excepthook
     if show.__module__ == __name__:  # a workflow may be initialised twice

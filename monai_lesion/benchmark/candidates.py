@@ -100,7 +100,7 @@ def find_candidates(networks: Sequence[str], widths: Sequence[float], weights: M
                 found.append(candidate)
     if files:
         listed = ", ".join(Candidate(*key).name for key in files)
-        raise InputError("--weights", "must be of networks that are measured", got=listed)
+        raise InputError("--weights", "must name networks that are measured", got=listed)
     if not found:
         raise InputError("--widths", "leave none of --networks", got=", ".join(f"{width:g}" for width in widths))
     return found
@@ -111,7 +111,7 @@ def _network(name: str) -> str:
         each.split()[-1]: each for each in NETWORKS if each.startswith("Lighter")
     }
     if name.strip().lower() not in known:
-        raise InputError("--networks", f"must be of {', '.join(NETWORKS)}", got=name)
+        raise InputError("--networks", f"must be one of {', '.join(NETWORKS)}", got=name)
     return known[name.strip().lower()]
 
 

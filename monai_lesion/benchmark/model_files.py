@@ -24,9 +24,9 @@ def write_model(
     Args:
         candidate: the network; plain PyTorch comes first and writes it, the others read it.
         setting: the runtime and precision.
-        folder: of this network alone.
+        folder: folder for this network alone.
         pictures: a NumPy file ``(images, 3, rows, columns)``.
-        calibration: of the int8 model of a trained network.
+        calibration: images that calibrate the int8 model of a trained network.
 
     Returns:
         The file and the bytes of the model.

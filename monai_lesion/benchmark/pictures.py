@@ -29,7 +29,7 @@ class Pictures:
         name: for the table.
         images: float32 ``(3, rows, columns)`` each, as the networks see them.
         labels: ``(rows, columns)`` bool each.
-        calibration: of int8; None where they are simulated.
+        calibration: images that calibrate int8; None where they are simulated.
     """
 
     name: str

@@ -15,7 +15,7 @@ MARKS = {"fp32": "o", "bf16": "s", "int8": "^"}
 
 
 def need_matplotlib() -> None:
-    """See that plots can be drawn, before anything is measured.
+    """Check that plots can be drawn, before anything is measured.
 
     Raises:
         InputError: when Matplotlib is not installed.
@@ -32,7 +32,7 @@ def plot_rows(rows: Sequence[Row], path: Path) -> Path:
 
     Args:
         rows: at least one that did not fail, or the plot is empty.
-        path: of the PNG file.
+        path: PNG file to write.
     """
     need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

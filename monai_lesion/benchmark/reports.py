@@ -34,9 +34,9 @@ def run_benchmark(
         settings: how they are run, beside plain PyTorch.
         pictures: what is segmented.
         repeats: how often each is asked.
-        threads: of each process.
+        threads: threads of each process.
         output: new or empty folder; None writes nothing.
-        say: told of progress.
+        say: called with lines of progress.
 
     Returns:
         The text for the screen, and how many rows failed.

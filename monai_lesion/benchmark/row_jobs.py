@@ -1,4 +1,4 @@
-"""What the process of a row does: open the network in its runtime, time it, tell its memory, draw its masks.
+"""What the process of a row does: open the network in its runtime, time it, measure its memory, draw its masks.
 
 PyTorch is imported only where it runs, for the memory of a row is its own.
 """
@@ -25,8 +25,8 @@ def open_row(setting: Setting, model: Path, network: Path, pictures: Path, threa
 
     Args:
         setting: the runtime and precision.
-        model: of ONNX Runtime and OpenVINO.
-        network: of PyTorch, as :func:`~monai_lesion.benchmark.model_files.write_model` wrote it.
+        model: model file for ONNX Runtime and OpenVINO.
+        network: file for PyTorch, as :func:`~monai_lesion.benchmark.model_files.write_model` wrote it.
         pictures: a NumPy file ``(images, 3, rows, columns)``.
         threads: how many.
 
@@ -63,7 +63,7 @@ def write_masks(file: Path) -> None:
     """Write the masks of all pictures.
 
     Raises:
-        ValueError: when the runtime gives what is no number.
+        ValueError: when the runtime gives something that is not a number.
     """
     np.save(file, np.stack([_mask(_row["run"](_picture(number))) for number in range(len(_row["pictures"]))]))
 

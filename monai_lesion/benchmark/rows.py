@@ -19,7 +19,7 @@ class Row:
     Args:
         candidate: the network.
         setting: how it was run.
-        costs: of the network.
+        costs: costs of the network.
         error: why it could not be measured.
         times: milliseconds of each image, a list for each turn.
         ratio: how many times faster than plain PyTorch, median over the turns.

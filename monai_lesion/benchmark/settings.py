@@ -13,7 +13,7 @@ class Setting:
     """How a network is run.
 
     Args:
-        runtime: as of :func:`~monai_lesion.runtimes.factories.open_runtime`, or ``"plain"``.
+        runtime: see :func:`~monai_lesion.runtimes.factories.open_runtime`, or ``"plain"``.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
 
     Example:
@@ -60,7 +60,7 @@ def find_settings(names: Sequence[str]) -> list[Setting]:
         if not wanted:
             fix = "benchmarks/older_processor.py limits a whole benchmark to AVX2" if name.endswith("-avx2") else ""
             known = ", ".join(each.name for each in SETTINGS)
-            raise InputError("--runtimes", f"must be of {known}, or a runtime alone", got=name, fix=fix)
+            raise InputError("--runtimes", f"must be one of {known}, or a runtime alone", got=name, fix=fix)
         found |= dict.fromkeys(wanted)
     if not found:
         raise InputError("--runtimes", "must name at least one", got="none")

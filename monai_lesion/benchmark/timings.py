@@ -44,8 +44,8 @@ def measure(
         pictures: what is segmented.
         folder: for what the processes need; nobody else's.
         repeats: turns, in each of which all rows of a network are asked, after one turn that warms up.
-        threads: of each process; the others are idle meanwhile.
-        say: told of progress.
+        threads: threads of each process; the others are idle meanwhile.
+        say: called with lines of progress.
 
     Returns:
         The rows, and the load of the machine before each network and after the last.

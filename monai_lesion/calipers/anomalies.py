@@ -34,7 +34,7 @@ def whitener(patches: Floats, *, ridge: float) -> Floats:
     """The matrix that makes this picture's patches white: the inverse Cholesky factor of their covariance.
 
     Args:
-        patches: of :func:`patches_of`.
+        patches: result of :func:`patches_of`.
         ridge: share of the mean eigenvalue that is added to each, against directions that are hardly there.
 
     Shape:

@@ -55,7 +55,7 @@ class RandCalipersd(RandomizableTransform, MapTransform):
 
     Args:
         keys: the picture, ``(3, H, W)`` uint8.
-        prob: of a change.
+        prob: probability of a change.
         clean: key that :class:`FindCalipersd` wrote.
     """
 

@@ -38,11 +38,11 @@ STRONG, WEAK = 0.46, 0.40  # least cosine of a marker; of one in a picture that 
 HALF = 0.24  # least plain correlation of each half of a patch: a marker has an arm on every side, a long line has not
 SURE = 0.70  # cosine from which halves are not asked for
 GRADED = 0.50  # least cosine of an asterisk or a diamond, whose shapes are known in every pixel
-PURE = 0.7  # least cosine on a coloured channel, where there is no speckle; dots that cross are no marker
+PURE = 0.7  # least cosine on a coloured channel, where there is no speckle; dots that cross are not a marker
 PLAIN = 0.36  # least plain correlation of patch and marker
 PEAKS = 80  # of the matched filter of each kind that are looked at closely
 CHROMA = 40  # of 255, from which a pixel is coloured
-COLOURED = 0.03  # share of a picture; more is no annotation but a flow or tint map
+COLOURED = 0.03  # share of a picture; more is a flow or tint map, not an annotation
 BORDER = 4  # markers nearer to the border than this, in pixels, are not looked for
 CONTRAST = 120  # grey levels times pixels: least norm of a marker's patch; a flatter one is rounding
 APART = 6  # pixels between the centres of two markers
@@ -59,8 +59,8 @@ class Marker:
     """A caliper marker.
 
     Args:
-        row: of its centre, in pixels.
-        column: of its centre, in pixels.
+        row: row of its centre, in pixels.
+        column: column of its centre, in pixels.
         kind: "plus", "x", "asterisk", "maltese" or "diamond".
         arm: pixels from the centre to the end of its strokes.
         score: cosine between marker and patch in whitened space, at most 1.
@@ -79,7 +79,7 @@ class DottedLine:
 
     Args:
         start: row and column of one end, the centre of a marker.
-        end: of the other.
+        end: end of the other.
         score: share of the pixels between the markers that are drawn on.
     """
 

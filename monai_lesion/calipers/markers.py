@@ -107,7 +107,7 @@ def draw_calipers(
         ends: row and column of the markers' centres, in pixels; two for one measurement, four for two.
         kind: "plus" (the usual caliper cross) or "x".
         arm: pixels from a marker's centre to the end of its strokes.
-        thickness: of the strokes, in pixels.
+        thickness: thickness of the strokes, in pixels.
         dotted: whether dots join the first to the second end, the third to the fourth and so on.
         gap: pixels from dot to dot.
         colour: grey or RGB; None is light blue on an RGB picture and 255 on a grey one.

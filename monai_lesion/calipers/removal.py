@@ -147,7 +147,7 @@ def shift_elsewhere(mask: Mask, rng: np.random.Generator, *, margin: int = 4, dr
 
     Args:
         mask: pixels to move, not empty.
-        rng: of the candidates.
+        rng: draws the candidates.
         margin: pixels kept free at the border, where there is room.
         draws: candidates; of those that leave the least of the old box covered, the first is taken.
 

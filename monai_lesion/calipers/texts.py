@@ -20,7 +20,7 @@ def find_texts(grey: NDArray[np.uint8], anomalies: Floats) -> tuple[tuple[int, i
 
     Args:
         grey: the picture.
-        anomalies: of :func:`~monai_lesion.calipers.anomalies.anomaly_map`.
+        anomalies: result of :func:`~monai_lesion.calipers.anomalies.anomaly_map`.
 
     Shape:
         - grey, anomalies: ``(H, W)``

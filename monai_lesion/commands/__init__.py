@@ -1,1 +1,1 @@
-"""The command line: each command a thin door to one function."""
+"""The command line: each command parses its options and calls one function of the library."""

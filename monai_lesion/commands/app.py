@@ -1,4 +1,4 @@
-"""The command line: each command a thin door to one function."""
+"""The command line: each command parses its options and calls one function of the library."""
 
 from __future__ import annotations
 
@@ -26,20 +26,27 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-manifest_app = typer.Typer(help="Make and check manifests, the data lists of two-view cases.", no_args_is_help=True)
+manifest_app = typer.Typer(
+    help="Make and check manifests, the JSON files that list images and labels.", no_args_is_help=True
+)
 app.add_typer(manifest_app, name="manifest")
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder or file to write.")]
-DatasetDir = Annotated[Path | None, typer.Option(help="Folder that the manifest's paths start from; its own folder.")]
-NearDuplicates = Annotated[bool, typer.Option(help="Keep pictures of equal look in one split; reads every picture.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write.")]
+Manifest = Annotated[Path, typer.Option("--output", "-o", help="Manifest (JSON) to write.")]
+DatasetDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder that the paths in the manifest start from.", show_default="the manifest's folder"),
+]
+NearDuplicates = Annotated[bool, typer.Option(help="Keep look-alike pictures in one split; reads every picture.")]
 
 
 def main() -> None:
-    """Run a command; an input error is one line and exit 1, Ctrl-C is exit 130."""
+    """Run a command. An input error prints one line and exits with 1, Ctrl-C exits with 130."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of every module it copies
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs every module it copies
     try:
         app()
     except InputError as error:
@@ -61,19 +68,27 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 @app.command()
 def demo(
-    output: Output = Path("demo"),
-    cases: Annotated[int, typer.Option(help="Simulated cases, two views each.")] = 48,
-    epochs: Annotated[int, typer.Option(help="Epochs of the training.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of cases and training.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything the demo makes.")] = Path(
+        "demo"
+    ),
+    cases: Annotated[int, typer.Option(help="Cases to simulate, two views each.")] = 48,
+    epochs: Annotated[int, typer.Option(help="Epochs to train.")] = 20,
+    seed: Annotated[int, typer.Option(help="Random seed for the cases and the training.")] = 0,
 ) -> None:
-    """Simulate cases, train a small network, evaluate it, segment PNG and DICOM files: minutes on two cores."""
+    """Try the whole chain on simulated cases, in minutes.
+
+    Simulates cases, trains a small network, evaluates it, and segments PNG and DICOM files. If you interrupt it, the
+    same command goes on where it stopped.
+    """
     from monai_lesion.commands.demo import run_demo
 
     typer.echo(run_demo(output, cases=cases, epochs=epochs, seed=seed, say=typer.echo))
@@ -81,13 +96,13 @@ def demo(
 
 @app.command()
 def phantoms(
-    output: Output,
-    cases: Annotated[int, typer.Option(help="How many, two views each.")] = 48,
-    seed: Annotated[int, typer.Option(help="Of the data set.")] = 0,
-    formats: Annotated[str, typer.Option(help="Of the images: png, dicom or both.")] = "png",
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
+    cases: Annotated[int, typer.Option(help="Cases to simulate, two views each.")] = 48,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same files.")] = 0,
+    formats: Annotated[str, typer.Option(help="Image formats to write: png, dicom or png,dicom.")] = "png",
+    workers: Annotated[int | None, typer.Option(help="Processes to run.", show_default="one per core")] = None,
 ) -> None:
-    """Simulate two-view cases with exact masks and write them with their manifest."""
+    """Simulate two-view cases with exact masks and a manifest."""
     from monai_lesion.phantoms.files import write_phantoms
 
     typer.echo(write_phantoms(output, cases=cases, seed=seed, formats=listed(formats), workers=workers))
@@ -95,23 +110,32 @@ def phantoms(
 
 @manifest_app.command("create")
 def manifest_create(
-    folder: Annotated[Path, typer.Argument(help="Folder of the data.")],
-    images: Annotated[str, typer.Option(help="Pattern of the images, e.g. 'images/{case}_{view}.png'.")],
-    labels: Annotated[str, typer.Option(help="Pattern of the labels, e.g. 'masks/{case}_{view}.png'.")],
-    output: Output,
-    split: Annotated[str, typer.Option(help="Ratios or counts of patients: 0.6,0.2,0.2 or 208,70,70.")] = "0.6,0.2,0.2",
-    seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
-    stratify: Annotated[str, typer.Option(help="Columns spread evenly over the splits, e.g. device,pathology.")] = "",
-    calibration: Annotated[float, typer.Option(help="Share of the training patients kept for calibration.")] = 0.0,
+    folder: Annotated[Path, typer.Argument(help="Folder that holds the data.")],
+    images: Annotated[str, typer.Option(help="Where the images are, e.g. 'images/{case}_{view}.png'.")],
+    labels: Annotated[str, typer.Option(help="Where the labels are, e.g. 'masks/{case}_{view}.png'.")],
+    output: Manifest,
+    split: Annotated[
+        str, typer.Option(help="Shares or numbers of patients to train, validate and test: 0.6,0.2,0.2 or 208,70,70.")
+    ] = "0.6,0.2,0.2",
+    seed: Annotated[int, typer.Option(help="Random seed for the split.")] = 0,
+    stratify: Annotated[
+        str, typer.Option(help="Columns to balance over the splits, e.g. device,pathology.", show_default="none")
+    ] = "",
+    calibration: Annotated[
+        float, typer.Option(help="Share of the training patients to set aside for calibration.")
+    ] = 0.0,
     near_duplicates: NearDuplicates = False,
-    table: Annotated[Path | None, typer.Option(help="CSV file with more columns.")] = None,
-    key: Annotated[str, typer.Option(help="Column that joins table and images.")] = "case_id",
-    name: Annotated[str, typer.Option(help="Of the data set.")] = "",
-    description: Annotated[str, typer.Option(help="What it is.")] = "",
-    licence: Annotated[str, typer.Option(help="Under which it may be used.")] = "",
-    reference: Annotated[str, typer.Option(help="Whom to cite.")] = "",
+    table: Annotated[Path | None, typer.Option(help="CSV file with further columns for each image.")] = None,
+    key: Annotated[str, typer.Option(help="Column that matches rows of --table to images.")] = "case_id",
+    name: Annotated[str, typer.Option(help="Name of the data set.", show_default="the folder's name")] = "",
+    description: Annotated[str, typer.Option(help="Description of the data set.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the data set.")] = "",
+    reference: Annotated[str, typer.Option(help="Publication to cite.")] = "",
 ) -> None:
-    """Make a manifest of a folder whose file names tell case and view; split by patient."""
+    """Make a manifest from file names, split by patient.
+
+    The patterns say which part of a file name is the case and which the view.
+    """
     from monai_lesion.datasets.importers import create_manifest
 
     content = create_manifest(
@@ -135,13 +159,15 @@ def manifest_create(
 
 @manifest_app.command("check")
 def manifest_check(
-    manifest: Annotated[Path, typer.Argument(help="The JSON file.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest (JSON) to check.")],
     dataset_dir: DatasetDir = None,
-    splits: Annotated[
-        str, typer.Option(help="Splits whose files are opened.")
-    ] = "training,validation,test,calibration",
+    splits: Annotated[str, typer.Option(help="Splits whose files to open.")] = "training,validation,test,calibration",
 ) -> None:
-    """Check a manifest: schema, separation of patients, files, sizes, empty labels."""
+    """Check a manifest and the files it lists.
+
+    Checks the schema, that no patient is in two splits, that every file opens, that label and image have the same
+    size, and that no label is empty by mistake.
+    """
     from monai_lesion.datasets.manifests import load_manifest
 
     loaded = load_manifest(manifest, dataset_dir, splits=listed(splits), progress=_bar)
@@ -154,12 +180,16 @@ def manifest_check(
 @manifest_app.command("busbra")
 def manifest_busbra(
     folder: Annotated[Path, typer.Argument(help="Folder with bus_data.csv and 5-fold-cv.csv.")],
-    output: Output,
+    output: Manifest,
     dev: Annotated[
-        bool, typer.Option(help="Test on fold 4, validate and calibrate on parts of folds 1-3; else folds 1-3 / 4 / 5.")
+        bool,
+        typer.Option(
+            help="Test on fold 4 and leave fold 5 untouched; validation and calibration are parts of folds 1-3. "
+            "Otherwise train on folds 1-3, validate on 4, test on 5."
+        ),
     ] = False,
 ) -> None:
-    """Make the manifest of BUS-BRA from its official folds."""
+    """Make the manifest for BUS-BRA from its official folds."""
     from monai_lesion.datasets.importers import busbra
 
     _write_manifest(busbra(folder, dev=dev), output)
@@ -167,13 +197,20 @@ def manifest_busbra(
 
 @manifest_app.command("join")
 def manifest_join(
-    manifests: Annotated[list[Path], typer.Argument(help="Two or more JSON files.")],
-    output: Output,
+    manifests: Annotated[list[Path], typer.Argument(help="Two or more manifests.")],
+    output: Manifest,
     folders: Annotated[
-        str, typer.Option(help="Where the data of each lie in the folder of all the data, e.g. busbra,busi; in itself.")
+        str,
+        typer.Option(
+            help="Subfolder that holds each manifest's data, in order, e.g. busbra,busi.",
+            show_default="leave the paths as they are",
+        ),
     ] = "",
 ) -> None:
-    """Join manifests split by split; each entry keeps its manifest's name in the column dataset."""
+    """Join manifests, split by split.
+
+    A new column, dataset, says which manifest each entry came from.
+    """
     from monai_lesion.datasets.joins import inside_folders, join_manifests
     from monai_lesion.datasets.manifests import read_manifest
 
@@ -184,17 +221,24 @@ def manifest_join(
 
 @manifest_app.command("busi")
 def manifest_busi(
-    folder: Annotated[Path, typer.Argument(help="Folder with benign, malignant and normal.")],
-    output: Output,
+    folder: Annotated[Path, typer.Argument(help="Folder that holds benign, malignant and normal.")],
+    output: Manifest,
     groups: Annotated[
-        Path | None, typer.Option(help="CSV file (class, file, group) of pictures that stay together.")
+        Path | None, typer.Option(help="CSV file (class, file, group) that says which pictures stay together.")
     ] = None,
     near_duplicates: NearDuplicates = False,
-    split: Annotated[str, typer.Option(help="Ratios or counts of groups.")] = "0.6,0.15,0.25",
-    calibration: Annotated[float, typer.Option(help="Share of the training groups kept for calibration.")] = 0.15,
+    split: Annotated[
+        str, typer.Option(help="Shares or numbers of groups to train, validate and test.")
+    ] = "0.6,0.15,0.25",
+    calibration: Annotated[
+        float, typer.Option(help="Share of the training groups to set aside for calibration.")
+    ] = 0.15,
     seed: Annotated[int, typer.Option(help="Random seed for the split.")] = 0,
 ) -> None:
-    """Make the manifest of BUSI, whole or in part, split by groups of near-duplicates and stratified by class."""
+    """Make the manifest for BUSI, near-duplicates kept together.
+
+    Works on the whole data set or a part of it; the split is balanced by class.
+    """
     from monai_lesion.datasets.busi import busi
 
     content = busi(
@@ -225,24 +269,35 @@ def _bar(items: Any) -> Any:
 @shared
 def predict(
     *,
-    files: Annotated[list[Path], typer.Argument(help="Images or folders: PNG, JPEG, DICOM ...")],
-    output: Output,
+    files: Annotated[list[Path], typer.Argument(help="Images, or folders of images: PNG, JPEG, DICOM ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
     network: NetworkOptions,
     formats: Annotated[
-        str, typer.Option(help="Of the results: png, nifti, json, overlay, dicom-seg, dicom-sr, sc.")
+        str,
+        typer.Option(help="What to write, separated by commas: png, nifti, json, overlay, dicom-seg, dicom-sr, sc."),
     ] = "png",
     seg_type: SegKind = SegType.BINARY,
-    frame: Annotated[int | None, typer.Option(help="Frame of a cine, from 0; all of them.")] = None,
-    skip_existing: Annotated[bool, typer.Option(help="Leave out images whose results exist; to go on.")] = False,
+    frame: Annotated[
+        int | None, typer.Option(help="Frame of a cine to segment, counted from 0.", show_default="all frames")
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option(help="Skip images that already have results, to continue an interrupted run.")
+    ] = False,
 ) -> None:
-    """Segment images; each mask has its image's own rows and columns. One bad file does not stop the rest."""
+    """Segment images and measure the lesions.
+
+    Each mask has the rows and columns of its image. A file that cannot be read does not stop the others: it is named,
+    and the command exits with 1.
+    """
     from monai_lesion.segmentation.batches import segment_files
     from monai_lesion.segmentation.results import FORMATS
 
     kinds = listed(formats)
     unknown = [kind for kind in kinds if kind not in FORMATS]
     if unknown or not kinds:
-        raise InputError("--formats", f"must be of {', '.join(FORMATS)}", got=", ".join(unknown) or "none")
+        raise InputError(
+            "--formats", f"must be one or more of {', '.join(FORMATS)}", got=", ".join(unknown) or "nothing"
+        )
     segmenter = open_segmenter(network)
     written = segment_files(
         segmenter,
@@ -254,14 +309,17 @@ def predict(
         skip_existing=skip_existing,
         report=typer.echo,
     )
-    typer.echo(f"{written} segmented, results in {output}")
+    typer.echo(f"{written} images segmented, results in {output}")
 
 
 @app.command()
 def networks(
-    width: Annotated[float, typer.Option(help="Of the U-nets: multiplies their channels, in steps of 1/16.")] = 1.0,
+    width: Annotated[float, typer.Option(help="Multiply the channels of the U-nets by this, in steps of 1/16.")] = 1.0,
 ) -> None:
-    """Show the networks of the paper: parameters, FLOPs of one 256 x 256 image, the paper's Dice."""
+    """List the paper's networks with their size and Dice.
+
+    Shows parameters, FLOPs for one 256 x 256 image, and the Dice that the paper reports.
+    """
     from monai_lesion.networks.complexity import complexity_table, format_complexity
 
     typer.echo(format_complexity(complexity_table(width=width)))

@@ -1,4 +1,4 @@
-"""The command `benchmark`; what it needs is imported when it runs."""
+"""The command `benchmark`; heavy imports wait until it runs."""
 
 from __future__ import annotations
 
@@ -20,30 +20,50 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     networks: Annotated[
-        str, typer.Option(help="Names as `monai-lesion networks` shows them; @8 is Lighter U-net @8.")
+        str, typer.Option(help="Networks to time, as `monai-lesion networks` names them; @8 is Lighter U-net @8.")
     ] = NETWORKS,
     runtimes: Annotated[
-        str | None, typer.Option(help="torch, onnx, openvino, or openvino-int8, torch-bf16 ...; all.")
+        str | None,
+        typer.Option(
+            help="Runtimes to time: torch, onnx, openvino, or with a precision, such as openvino-int8.",
+            show_default="all but torch-compile",
+        ),
     ] = None,
-    widths: Annotated[str, typer.Option(help="Of the U-nets: 0.125,0.25,1.")] = "1",
+    widths: Annotated[str, typer.Option(help="Widths of the U-nets to time, such as 0.125,0.25,1.")] = "1",
     weights: Annotated[
-        list[str] | None, typer.Option(help="NAME=FILE, or 'NAME, width W=FILE': trained weights; repeat it for more.")
+        list[str] | None,
+        typer.Option(
+            help="Trained weights for a network: NAME=FILE, or 'NAME, width W=FILE'. May be repeated.",
+            show_default="random weights",
+        ),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Dice on it; its training and validation splits calibrate int8.")
+        Path | None,
+        typer.Option(
+            help="Measure Dice on the images of this manifest; its training and validation splits calibrate int8.",
+            show_default="simulated cases",
+        ),
     ] = None,
-    dataset_dir: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths start from.")] = None,
-    split: Annotated[str, typer.Option(help="Of --manifest.")] = "test",
-    calibration: Annotated[
-        int, typer.Option(min=16, help="Images of --manifest's training split that calibrate int8.")
-    ] = 128,
-    cases: Annotated[int, typer.Option(min=1, help="Simulated cases where there is no --manifest.")] = 2,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns, three images each, after one that warms up.")] = 7,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one a core.")] = None,
-    size: Annotated[int, typer.Option(min=16, help="Rows and columns of the networks' input.")] = 256,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="New or empty folder for the files.")] = None,
+    dataset_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the paths in the manifest start from.", show_default="the manifest's folder"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of --manifest to use.")] = "test",
+    calibration: Annotated[int, typer.Option(min=16, help="Training images of --manifest that calibrate int8.")] = 128,
+    cases: Annotated[int, typer.Option(min=1, help="Cases to simulate when you give no --manifest.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of three images to time, after one to warm up.")] = 7,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads in each process.", show_default="one per core")
+    ] = None,
+    size: Annotated[int, typer.Option(min=16, help="Side of the square input image, in pixels.")] = 256,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="New or empty folder for the table, CSV file and plot.")
+    ] = None,
 ) -> None:
-    """Time networks in runtimes on this machine: latency, throughput, memory and Dice."""
+    """Time networks and runtimes on this machine.
+
+    Reports latency, throughput, memory and Dice. Exits with 1 when a row fails.
+    """
     from monai_lesion.benchmark.candidates import find_candidates
     from monai_lesion.benchmark.pictures import manifest_pictures, simulated_pictures
     from monai_lesion.benchmark.reports import run_benchmark
@@ -68,7 +88,7 @@ def benchmark(
     )
     typer.echo(text)
     if failed:
-        raise InputError("benchmark", f"{failed} rows failed; the table says why")
+        raise InputError("benchmark", f"{failed} rows failed; see the table for the reasons")
 
 
 def _files(assignments: list[str]) -> dict[str, Path]:

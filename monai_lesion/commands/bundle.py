@@ -1,4 +1,4 @@
-"""The commands `bundle path`, `bundle init` and `bundle package`; what they need is imported when they run."""
+"""The commands `bundle path`, `bundle init` and `bundle package`; heavy imports wait until they run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from monai_lesion.commands.options import BUNDLE, BundleFolder, Weights
 
-bundle_app = typer.Typer(help="Find, copy or release the bundle.", no_args_is_help=True)
+bundle_app = typer.Typer(help="Find, copy or package the MONAI bundle that trains the networks.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -19,13 +19,16 @@ def register(app: typer.Typer) -> None:
 
 @bundle_app.command()
 def path() -> None:
-    """Print the folder of the bundle that came with the package."""
+    """Print where the bundle of this installation is."""
     typer.echo(BUNDLE)
 
 
 @bundle_app.command()
-def init(folder: Annotated[Path, typer.Argument(help="Folder to make.")]) -> None:
-    """Copy the bundle, without weights, to edit and train; what the copy's runs write stays inside it."""
+def init(folder: Annotated[Path, typer.Argument(help="Folder to create.")]) -> None:
+    """Copy the bundle into a folder of your own, to edit and train.
+
+    Weights are not copied. Trainings that you start from the copy write into it.
+    """
     from monai_lesion.models.bundles import init_bundle
 
     typer.echo(init_bundle(folder))
@@ -33,11 +36,14 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to make.")]) -> Non
 
 @bundle_app.command()
 def package(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .zip to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Zip file to write.")],
     bundle: BundleFolder = BUNDLE,
     weights: Weights = None,
 ) -> None:
-    """Write a bundle with its weights, and nothing else, as one zip file; the same input gives the same bytes."""
+    """Pack a bundle and its weights into one zip file.
+
+    Nothing else goes into the file, and the same input always gives the same bytes.
+    """
     from monai_lesion.training.packaging import package_bundle
 
     typer.echo(package_bundle(bundle, output, weights=weights))

@@ -1,4 +1,4 @@
-"""The command `study calipers`; what it needs is imported when it runs."""
+"""The command `study calipers`; heavy imports wait until it runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ def register(app: typer.Typer) -> None:
 
 def calipers(
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the table.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tables.")],
     network: NetworkOptions,
-    manifest: Annotated[Path | None, typer.Option(help="The data; simulated cases.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Manifest of the images to use.", show_default="simulated cases")
+    ] = None,
     dataset_dir: DatasetDir = None,
-    split: Annotated[str, typer.Option(help="Which list of the manifest.")] = "test",
-    seed: Annotated[int, typer.Option(min=0, help="Of the places where calipers are moved to.")] = 0,
+    split: Annotated[str, typer.Option(help="Split of the manifest to use.")] = "test",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the places that calipers are moved to.")] = 0,
 ) -> None:
-    """Compare one network on pictures with calipers, with them removed, and with them moved elsewhere."""
+    """Measure how much a network relies on calipers in the image.
+
+    Segments each picture as it is, with its calipers removed, and with calipers moved elsewhere, and compares the
+    results.
+    """
     from monai_lesion.datasets.defaults import open_data
     from monai_lesion.datasets.manifests import SPLITS
     from monai_lesion.report.calipers import write_comparison

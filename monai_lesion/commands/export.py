@@ -1,4 +1,4 @@
-"""The command `export`; what it needs is imported when it runs."""
+"""The command `export`; heavy imports wait until it runs."""
 
 from __future__ import annotations
 
@@ -27,26 +27,46 @@ def register(app: typer.Typer) -> None:
 
 def export(
     *,
-    format: Annotated[Format, typer.Option(help="Of the model.")],
+    format: Annotated[Format, typer.Option(help="Format of the exported model.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
     int8: Annotated[
-        Path | None, typer.Option(help="Manifest whose training and validation splits calibrate an int8 model.")
+        Path | None,
+        typer.Option(help="Write an int8 model, calibrated on the training and validation splits of this manifest."),
     ] = None,
     end_to_end: Annotated[
-        bool, typer.Option("--end-to-end", help="uint8 picture of any size in; mask and probability of its size out.")
+        bool,
+        typer.Option(
+            "--end-to-end",
+            help="Build pre- and post-processing into the model: it takes a uint8 picture of any size and returns "
+            "mask and probability in that size.",
+        ),
     ] = False,
     network: TrainedOptions,
     manifest: Annotated[
-        Path | None, typer.Option(help="Compare with the library on it; --int8's validation split, or simulated cases.")
+        Path | None,
+        typer.Option(
+            help="Manifest of the images on which the exported model is compared with the library.",
+            show_default="the validation split of --int8, or simulated cases",
+        ),
     ] = None,
-    dataset_dir: Annotated[Path | None, typer.Option(help="Folder that the manifests' paths start from.")] = None,
-    split: Annotated[str, typer.Option(help="Split of --manifest.")] = "test",
-    cases: Annotated[int, typer.Option(help="How many simulated cases, two views each.")] = 8,
-    dice_tolerance: Annotated[float, typer.Option(help="How much Dice may be lost.")] = 0.002,
-    licence: Annotated[str | None, typer.Option(help="Licence of the weights, for model.json.")] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision; onnx in fp32 only.")] = False,
+    dataset_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the paths in both manifests start from.", show_default="the manifest's folder"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of --manifest to use.")] = "test",
+    cases: Annotated[int, typer.Option(help="Cases to simulate when you give no manifest, two views each.")] = 8,
+    dice_tolerance: Annotated[float, typer.Option(help="How much Dice the exported model may lose.")] = 0.002,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for model.json.", show_default="the model folder's")
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights in half precision; for ONNX in fp32 only.")
+    ] = False,
 ) -> None:
-    """Write the network as a folder that runs without this package; fails where its masks are not the library's."""
+    """Export a network to a folder that runs without this package.
+
+    Compares the exported model with the library first, and fails when the masks differ.
+    """
     from monai_lesion.runtimes.quantization import calibration_images
     from monai_lesion.segmentation.exports import export_model
     from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
@@ -54,7 +74,9 @@ def export(
 
     segmenter = open_segmenter(network, runtime="torch")
     if not isinstance(segmenter, LesionSegmenter):
-        raise InputError("export", "knows the steps of monai_lesion.pipeline only", got="transforms of the bundle")
+        raise InputError(
+            "export", "works only with the steps of monai_lesion.pipeline", got="other transforms in the bundle"
+        )
     calibration = None
     if int8 is not None:
         calibration = calibration_images(int8, dataset_dir, spatial_size=segmenter.steps.input_size)
@@ -75,7 +97,7 @@ def export(
         licence=licence,
         half=half,
     )
-    typer.echo(f"{output}: {found.images} images ({found.pictures}), mean Dice with the library's masks")
+    typer.echo(f"{output}: {found.images} images ({found.pictures}), mean Dice against the library's masks")
     typer.echo(
         f"{found.mean_dice_with_library:.4f}, probabilities within {found.max_probability_difference:.2g}, "
         f"mean Dice {found.mean_dice_exported:.4f} (library {found.mean_dice_library:.4f})"

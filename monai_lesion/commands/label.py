@@ -1,4 +1,4 @@
-"""``monai-lesion label-app``: the folder from which a MONAI Label server starts."""
+"""The command `label-app`: write the folder that a MONAI Label server starts from."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ def register(app: typer.Typer) -> None:
 
 def label_app(
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the app, to be made.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create for the app.")],
     network: BundleOptions,
     studies: Annotated[
-        str, typer.Option(help="Images, folder or DICOMweb address, for the command shown.")
+        str, typer.Option(help="Folder of images or address of a DICOMweb server, for the command that is shown.")
     ] = "STUDIES",
 ) -> None:
-    """Lay out a MONAI Label app around a bundle and show the command that starts it."""
+    """Make a MONAI Label app from a bundle.
+
+    Shows the command that starts the server.
+    """
     from monai_lesion.label.folders import start_command, write_label_app
 
     bundle, weights, overrides = network.bundle or BUNDLE, network.weights, assignments(network.settings)
@@ -34,5 +37,5 @@ def label_app(
         overrides = {"network_def": known.network_def, "spatial_size": list(known.steps.input_size)}
     app = write_label_app(output, bundle, weights=weights, overrides=overrides)
     if find_spec("monailabel") is None:
-        typer.echo("MONAI Label is not in this environment: start the app from one that has it", err=True)
+        typer.echo("MONAI Label is not installed here: start the app from an environment that has it", err=True)
     typer.echo(start_command(app, studies))

@@ -24,60 +24,71 @@ BUNDLE = bundle_folder()
 
 
 class SegType(str, Enum):
-    """Types of DICOM SEG that are written."""
+    """Types of DICOM Segmentation to write."""
 
     BINARY = "binary"
     LABELMAP = "labelmap"
 
 
-BundleFolder = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.", show_default="the package's own")]
-Weights = Annotated[Path | None, typer.Option(help="File of the weights; by default the bundle's models/model.pt.")]
+BundleFolder = Annotated[
+    Path, typer.Option("--bundle", help="Folder of the bundle.", show_default="the bundle of this package")
+]
+Weights = Annotated[Path | None, typer.Option(help="Weights to load.", show_default="models/model.pt of the bundle")]
 SegKind = Annotated[
-    SegType, typer.Option("--seg-type", help="Of the DICOM SEG; labelmap (DICOM 2024) is known to fewer viewers.")
+    SegType, typer.Option("--seg-type", help="Type of DICOM Segmentation; fewer viewers know labelmap (DICOM 2024).")
 ]
 
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """Which network: of a bundle with its weights, or one that comes with the package."""
+    """Which network to use: a bundle with its weights, a model folder, or a network of the package."""
 
     bundle: Annotated[
         Path | None,
-        typer.Option(help="Folder of a bundle or a model, or the name of a network of the package; pocket by default."),
+        typer.Option(
+            help="Network to use: folder of a bundle or model, or the name of a network that comes with the package.",
+            show_default="pocket",
+        ),
     ] = None
     weights: Weights = None
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Config value of the bundle: network_def#group_size=16.")
+        list[str] | None,
+        typer.Option("--set", help="Change a config value of the bundle: network_def#group_size=16. May be repeated."),
     ] = None
 
 
 @dataclass(frozen=True)
 class TrainedOptions(BundleOptions):
-    """Which network, the paper's own checkpoints among them."""
+    """Which network to use, including the checkpoints that the paper's authors released."""
 
-    published: Annotated[Path | None, typer.Option(help="Checkpoint that the paper's authors released.")] = None
+    published: Annotated[Path | None, typer.Option(help="Use a checkpoint that the paper's authors released.")] = None
 
 
 @dataclass(frozen=True)
 class NetworkOptions(TrainedOptions):
-    """Which network, and how it is run."""
+    """Which network to use and how to run it."""
 
-    device: Annotated[str | None, typer.Option(help="cpu, cuda ...; the CPU by default.")] = None
+    device: Annotated[str | None, typer.Option(help="Where to run: cpu, cuda ...", show_default="cpu")] = None
     runtime: Annotated[
         str | None,
-        typer.Option(help="onnx, openvino, torch, torch-compile, auto, or a model folder; onnx by default."),
+        typer.Option(
+            help="What runs the network: onnx, openvino, torch, torch-compile, auto, or a model folder.",
+            show_default="onnx",
+        ),
     ] = None
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or int8; the model's own by default.")] = None
+    precision: Annotated[
+        str | None, typer.Option(help="Precision to compute in: fp32, bf16 or int8.", show_default="the model's own")
+    ] = None
     crop: Annotated[
-        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM file.")
+        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM image.")
     ] = False
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Spread a command's parameter ``network``, a dataclass of options, over its signature, for typer to read.
+    """Spread the fields of a command's parameter ``network`` over its signature, so that typer sees them as options.
 
     Args:
-        command: has the keyword ``network`` with one of the dataclasses above as its type.
+        command: a function whose keyword ``network`` has one of the dataclasses above as its type.
     """
     own = inspect.signature(command, eval_str=True)
     kind = own.parameters["network"].annotation
@@ -96,15 +107,15 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_segmenter(options: TrainedOptions, *, runtime: str | None = None) -> Segmenter:
-    """The segmenter that the options describe; without PyTorch and MONAI where a model folder is opened.
+    """Open the segmenter that the options describe; a model folder needs neither PyTorch nor MONAI.
 
     Args:
-        options: of the command.
-        runtime: in place of theirs, for a command that has no such option.
+        options: what the user chose.
+        runtime: overrides the runtime of the options, for a command without that option.
 
     Raises:
-        InputError: for a setting that is no ``key=value``, as :func:`chosen_preset`, and as the constructors of
-            :class:`~monai_lesion.LesionSegmenter`.
+        InputError: when a setting is not a ``key=value``, when :func:`chosen_preset` refuses the options, or when
+            :class:`~monai_lesion.LesionSegmenter` cannot be made.
     """
     from dataclasses import replace
 
@@ -127,9 +138,12 @@ def open_segmenter(options: TrainedOptions, *, runtime: str | None = None) -> Se
 
 
 def chosen_preset(options: BundleOptions) -> ModelFolder | None:
-    """The network of the package that is named in place of a bundle, or that stands in where nothing is named.
+    """Find the network of the package that the user named, or the default one when no bundle was named.
 
-    The working folder decides nothing: a bundle is named.
+    The working folder never decides: a bundle in it is used only when it is named.
+
+    Returns:
+        The preset, or None when the user named a bundle.
 
     Raises:
         InputError: when weights or config values are given for a preset, which has its own.
@@ -141,16 +155,16 @@ def chosen_preset(options: BundleOptions) -> ModelFolder | None:
         return None
     name = DEFAULT if bundle is None else str(bundle)
     if options.weights is not None or options.settings:
-        fix = f"For others name the bundle: --bundle {BUNDLE}"
+        fix = f"To use others, name the bundle: --bundle {BUNDLE}"
         raise InputError("--bundle", "a preset has its own weights and settings", got=name, fix=fix)
     return load_preset(name)
 
 
 def assignments(settings: Sequence[str] | None) -> dict[str, Any]:
-    """The config values of ``--set`` options.
+    """Parse the config values of ``--set`` options.
 
     Raises:
-        InputError: for a text that is no ``key=value``.
+        InputError: when a text is not a ``key=value``.
 
     Example:
         >>> assignments(["network_def#group_size=16"])

@@ -1,4 +1,4 @@
-"""What the text of a command-line option stands for."""
+"""Parse the text of command-line options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from monai_lesion.errors import InputError
 
 
 def listed(text: str) -> list[str]:
-    """The parts of a text that commas separate, without blanks and empty ones.
+    """Split a text at its commas; drop blanks and empty parts.
 
     Example:
         >>> listed("png, json,")
@@ -16,14 +16,14 @@ def listed(text: str) -> list[str]:
 
 
 def numbers(name: str, text: str) -> list[float]:
-    """The numbers of a text that commas separate.
+    """Read the numbers of a text that commas separate.
 
     Args:
-        name: of the option, for the message.
+        name: the option, for the error message.
         text: such as ``"0.6,0.2,0.2"``.
 
     Raises:
-        InputError: for a part that is no number.
+        InputError: when a part is not a number.
     """
     try:
         return [float(part) for part in listed(text)]

@@ -1,1 +1,1 @@
-"""Data lists: what a training, an evaluation or a calibration reads, and where such lists come from."""
+"""Manifests, the lists of images and labels that training, evaluation and calibration read, and how to make them."""

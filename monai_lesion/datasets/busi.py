@@ -28,23 +28,23 @@ def busi(
     calibration: float = 0.15,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The manifest of BUSI, whole or in part, split by groups of pictures that show the same lesion.
+    """Make the manifest for BUSI, whole or in part, split by groups of pictures that show the same lesion.
 
-    BUSI names no patients, and many of its pictures are near-duplicates: a list of them, or their look, says which
-    stay together. A group is a case. Several masks of one picture are joined.
+    BUSI does not name patients, and many of its pictures are near-duplicates. A list, or their look, says which belong
+    together. Each group is a case. Several masks of a picture are joined.
 
     Args:
-        folder: the folder with ``benign``, ``malignant`` and ``normal``; the manifest's paths start from it.
-        groups: CSV file with the columns ``class``, ``file`` and ``group``; what it lists and the folder lacks is
-            left out.
-        near_duplicates: put pictures of equal look into one group too, see
+        folder: the folder with ``benign``, ``malignant`` and ``normal``; paths in the manifest start from it.
+        groups: CSV file with the columns ``class``, ``file`` and ``group``; rows for
+            missing files are ignored.
+        near_duplicates: also group look-alike pictures, see
             :func:`monai_lesion.datasets.near_duplicates.find_near_duplicates`.
-        split: ratios or counts of groups for training, validation and test, stratified by class.
-        calibration: share of the training groups that go to the list ``calibration``.
-        seed: of the shuffle.
+        split: shares or numbers of groups for training, validation and test, balanced by class.
+        calibration: share of the training groups to move to the list ``calibration``.
+        seed: random seed for the split.
 
     Raises:
-        InputError: when the folder is not BUSI's, a picture has no mask, or neither list nor look gives its group.
+        InputError: when the folder is not BUSI's, a picture lacks its mask, or its group is unknown.
 
     Source:
         Al-Dhabyani, Gomaa, Khaled, Fahmy: Dataset of breast ultrasound images, Data in Brief 28 (2020) 104863,
@@ -75,7 +75,7 @@ def busi(
 
 
 def _pictures(root: Path) -> dict[str, list[str]]:
-    """The mask files of each picture, by class and number."""
+    """Find the mask files of each picture, by class and number."""
     pictures: dict[tuple[str, int], str] = {}
     masks: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
     for kind in CLASSES:

@@ -1,4 +1,4 @@
-"""The data set of a training that names none: the simulated cases."""
+"""Open the data of a training; without a manifest, simulated cases."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ def open_data(
     splits: Sequence[str] = ("training", "validation"),
     labels: bool = True,
 ) -> Manifest:
-    """Load and check a manifest; without one, the simulated cases, made on first use in the cache folder.
+    """Load and check a manifest; without one, the simulated cases, which are made in the cache folder on first use.
 
     Args:
         manifest: path of the manifest, or a list of several, which are joined; None for the simulated cases.
-        dataset_dir: folder that the manifest's paths start from, or a list of one for each; None for their own folders.
-        splits: the splits that will be used, hence checked.
-        labels: whether labels will be used, hence checked.
+        dataset_dir: folder that the paths in the manifest start from, or a list with one for each; None for their own
+            folders.
+        splits: the splits you will use, so that they are checked.
+        labels: whether you will use labels, so that they are checked.
 
     Raises:
-        ManifestError: when a rule of the manifest is broken.
+        ManifestError: when the manifest breaks a rule.
     """
     if manifest is None:
         from monai_lesion.phantoms.files import default_phantoms
@@ -36,7 +37,7 @@ def open_data(
     data = _load(manifest, dataset_dir, splits=tuple(splits), labels=labels, progress=checking)
     cines = [entry["image"] for split in splits for entry in data.splits.get(split, ()) if entry.get("frame")]
     if cines:
-        rule, fix = "the bundle reads the first frame of a cine only", "Export the other frames as images of their own"
+        rule, fix = "the bundle reads only the first frame of a cine", "Export the other frames as separate images"
         raise ManifestError(data.path, rule, got=f"{len(cines)} entries of later frames, first {cines[0]}", fix=fix)
     return data
 
@@ -52,5 +53,5 @@ def _load(manifest: Any, dataset_dir: Any, **options: Any) -> Manifest:
 
 
 def checking(items: Iterable[Any]) -> Iterable[Any]:
-    """A bar with the time left, for lists that take long to check."""
+    """Show a bar with the time left while a long list is checked."""
     return bar(items, title="checking", delay=5)  # type: ignore[no-any-return]

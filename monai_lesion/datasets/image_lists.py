@@ -1,4 +1,4 @@
-"""The images of a batch: folders, files or a manifest's split, the unreadable ones set aside and reported."""
+"""Find the images of a batch in folders, files or a manifest's split; unreadable ones are reported."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", *VOLUME_SU
 
 
 def find_images(sources: str | Path | Iterable[str | Path], *, leave_out: str | Path | None = None) -> list[Path]:
-    """The image files of a list of files and folders, folders sorted and with their subfolders.
+    """Find the image files in a list of files and folders; folders are searched with their subfolders and sorted.
 
     Args:
-        sources: a file, a folder or several; in a folder, files with a picture's ending or a DICOM preamble count,
-            but neither hidden ones nor a DICOMDIR.
-        leave_out: a folder in which none is looked for, such as that of earlier results, unless it is a source itself.
+        sources: a file, a folder or several. In a folder, files with the ending of a picture or a DICOM preamble count,
+            but not hidden files or a DICOMDIR.
+        leave_out: folder to skip, such as that of earlier results, unless it is a source itself.
 
     Raises:
         InputError: when nothing is found.
@@ -41,7 +41,9 @@ def find_images(sources: str | Path | Iterable[str | Path], *, leave_out: str | 
         else:
             files.append(source)  # a missing file is reported as one bad file of the batch
     if not files:
-        raise InputError("images", "must name image files or folders that hold some", got=", ".join(map(str, listed)))
+        raise InputError(
+            "images", "must name image files, or folders that contain some", got=", ".join(map(str, listed))
+        )
     return list(dict.fromkeys(files))
 
 
@@ -54,10 +56,10 @@ def _is_image(path: Path, folder: Path) -> bool:
 
 
 def output_names(files: Sequence[Path]) -> list[str]:
-    """A distinct name for each file's results, also where upper and lower case are one.
+    """Make a unique name for the results of each file, even on disks that ignore case.
 
-    The file's own without ending; with its ending where its folder holds another of that name; and with as much of
-    its path as tells it from the others.
+    The name is the file's without its ending; with the ending if its folder has another file of that name; and with as
+    much of its path as is needed to distinguish it from the others.
 
     Example:
         >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png"), Path("b/2.dcm")])
@@ -85,13 +87,13 @@ def output_names(files: Sequence[Path]) -> list[str]:
 
 
 def _stem(path: Path) -> str:
-    """The name without a picture's ending; what follows the last dot of a DICOM identifier is none."""
+    """Drop the ending of a picture; what follows the last dot of a DICOM identifier is not an ending."""
     ending = max((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), key=len, default="")
     return path.name[: len(path.name) - len(ending)] or path.name
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Count on where names are still alike: ``A.png`` and ``a.png`` in one folder."""
+    """Number names that are still equal: ``A.png`` and ``a.png`` in one folder."""
     taken = {name.casefold() for name in names}
     seen: set[str] = set()
     distinct = []
@@ -108,18 +110,18 @@ def _numbered(names: Sequence[str]) -> list[str]:
 class ImageList:
     """Images for the bundle's inference: ``entries`` are readable, ``failures`` are not.
 
-    Each image is decoded here once to find out, and again when its turn comes: a few milliseconds an image, a small
-    part of what the network takes, and memory stays flat.
+    Each image is decoded once here as a check, and again when its turn comes. That takes a few milliseconds per image,
+    far less than the network, and keeps memory flat.
 
     Args:
-        images: files and folders, in text separated by commas; None takes the manifest's split.
-        manifest: manifest, or a list of several, whose split is segmented when ``images`` is None; None for the
-            simulated cases.
+        images: files and folders, separated by commas in a text; None takes the manifest's split.
+        manifest: manifest or list of manifests whose split is segmented when ``images`` is None; None for the simulated
+            cases.
         dataset_dir: folder that the manifest's paths start from, or a list of one for each.
         split: the split.
 
     Raises:
-        InputError: when there is no image at all, or none that can be read.
+        InputError: when there are no images, or none can be read.
     """
 
     def __init__(
@@ -151,23 +153,23 @@ class ImageList:
             self.report()
 
     def report(self) -> None:
-        """Raise when images were left out, so that the run ends with a non-zero exit.
+        """Raise an error if images were left out, so that the run exits with a non-zero status.
 
         Raises:
-            InputError: naming each bad file.
+            InputError: names each bad file.
         """
         raise_failures(self.failures, len(self.names))
 
 
 def raise_failures(failures: Mapping[str, str], total: int) -> None:
-    """End a batch: raise when some of its images failed.
+    """End a batch with an error if some of its images failed.
 
     Args:
         failures: the error of each bad file.
         total: how many images there were.
 
     Raises:
-        InputError: naming each bad file.
+        InputError: names each bad file.
     """
     if failures:
         listed = "\n  ".join(failures.values())
@@ -175,5 +177,5 @@ def raise_failures(failures: Mapping[str, str], total: int) -> None:
 
 
 def _separate(images: str) -> list[str]:
-    """The names in a text separated by commas; a file whose own name holds a comma stays whole."""
+    """Split a text at its commas; a file whose own name contains a comma stays whole."""
     return [images] if Path(images).exists() else [name.strip() for name in images.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""Where manifests come from: a folder with a naming pattern, or a public data set with its official split."""
+"""Make manifests: from a folder with a naming pattern, or from a public data set with its official split."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def _places(pattern: str) -> set[str]:
 
 
 def scan_folder(dataset_dir: str | Path, images: str, labels: str) -> list[Entry]:
-    """The entries of a folder whose file names tell case and view.
+    """List the images of a folder whose file names give case and view.
 
     Args:
         dataset_dir: the folder of the data.
-        images: pattern of the images relative to it: ``{case}`` is required, ``{view}``, ``{patient}`` and any
-            other ``{column}`` are optional; ``*`` is any text.
-        labels: pattern of the labels, filled with what the image's name gave.
+        images: pattern of the image files, relative to the folder: ``{case}`` is required, ``{view}``, ``{patient}``
+            and any other ``{column}`` are optional; ``*`` is any text.
+        labels: pattern of the label files, filled in from the image's name.
 
     Returns:
-        One entry per image, sorted by path; ``view`` is ``"single"`` where the pattern has none. A file that is
-        another's label is no image.
+        One entry per image, sorted by path; ``view`` is ``"single"`` if the pattern has none. A file that is
+        another's label is not taken as an image.
 
     Raises:
-        InputError: when a pattern is wrong or fits no file, or a label is missing.
+        InputError: when a pattern is wrong or matches no file, or a label is missing.
 
     Example:
         >>> scan_folder("data", "images/{case}_{view}.png", "masks/{case}_{view}.png")  # doctest: +SKIP
@@ -101,7 +101,7 @@ def scan_folder(dataset_dir: str | Path, images: str, labels: str) -> list[Entry
 
 
 def _distinct_cases(entries: list[Entry]) -> list[Entry]:
-    """Where two patients each have a "lesion1", the case's name begins with the patient's."""
+    """Put the patient before the case where two patients have a case of the same name, such as "lesion1"."""
     patients: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         patients[entry["case_id"]].add(entry.get("patient_id", ""))
@@ -136,21 +136,21 @@ def create_manifest(
         dataset_dir: the folder of the data.
         images: pattern of the images, see :func:`scan_folder`.
         labels: pattern of the labels.
-        split: three counts of patients (208, 70, 70 is the paper's) or three ratios.
-        seed: of the shuffle.
-        stratify: columns whose values are spread evenly over the splits.
-        calibration: share of the training patients that go to the list ``calibration``; 0 makes none.
-        near_duplicates: make patients with pictures of equal look one, whose ``patient_id`` is that of the first, see
+        split: three numbers of patients (the paper has 208, 70, 70) or three shares.
+        seed: random seed for the split.
+        stratify: columns to balance over the splits.
+        calibration: share of the training patients to move to the list ``calibration``; 0 makes no such list.
+        near_duplicates: treat patients with look-alike pictures as one, with the ``patient_id`` of the first, see
             :func:`monai_lesion.datasets.near_duplicates.find_near_duplicates`.
-        table: CSV file with more columns.
-        key: the column of the table and of the entries that joins them.
-        name: of the data set; empty takes the folder's.
-        description: what it is.
-        licence: under which licence it may be used.
-        reference: whom to cite.
+        table: CSV file with further columns.
+        key: column by which rows of the table are matched to entries.
+        name: name of the data set; empty takes the folder's.
+        description: description of the data set.
+        licence: licence of the data set.
+        reference: publication to cite.
 
     Raises:
-        InputError: for arguments that do not fit the folder.
+        InputError: when the arguments do not fit the folder.
     """
     entries = scan_folder(dataset_dir, images, labels)
     if table is not None:
@@ -170,7 +170,7 @@ def create_manifest(
 
 
 def _one_patient_a_look(root: Path, entries: list[Entry]) -> list[Entry]:
-    """Give patients that share pictures of equal look one ``patient_id``; the others keep theirs."""
+    """Give patients with look-alike pictures the same ``patient_id``; the others keep theirs."""
     from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
 
     looks = find_near_duplicates([root / entry["image"] for entry in entries])
@@ -185,15 +185,15 @@ def _one_patient_a_look(root: Path, entries: list[Entry]) -> list[Entry]:
 
 
 def table_rows(file: Path, columns: Sequence[str], fix: str = "") -> Iterator[dict[str, str]]:
-    """The rows of a CSV file.
+    """Read the rows of a CSV file.
 
     Args:
-        file: UTF-8, with a line of column names.
-        columns: what it must have.
-        fix: what to do where it does not.
+        file: CSV file in UTF-8 that starts with a line of column names.
+        columns: columns it must have.
+        fix: advice for the error message.
 
     Raises:
-        InputError: when there is no such file, a column is missing, or a line has another number of values.
+        InputError: when the file does not exist, lacks a column, or has a line with too few or too many values.
     """
     if not file.is_file():
         raise InputError(file, "must be a CSV file", got="no file", fix=fix)
@@ -217,13 +217,13 @@ _BUSBRA_FIX = "Name the folder of BUS-BRA, with bus_data.csv and 5-fold-cv.csv"
 
 
 def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str, Any]:
-    """The manifest of BUS-BRA from its official CSV files.
+    """Make the manifest for BUS-BRA from its official CSV files.
 
     Args:
-        csv_dir: folder with ``bus_data.csv`` and ``5-fold-cv.csv``; the manifest's paths start from it.
+        csv_dir: folder with ``bus_data.csv`` and ``5-fold-cv.csv``; paths in the manifest start from it.
         dev: False for folds 1-3 / 4 / 5; True for test = fold 4, validation = 15 % of the cases of folds 1-3,
             calibration = 15 % of the others, both stratified by pathology and device, training = the rest.
-        seed: of the validation and calibration cases with ``dev``.
+        seed: random seed that chooses the validation and calibration cases with ``dev``.
 
     Raises:
         InputError: when a CSV file is missing, or an image has no fold.

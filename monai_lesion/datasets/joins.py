@@ -1,4 +1,4 @@
-"""Several manifests as one: trained on together, reported for each by the column ``dataset``."""
+"""Join manifests, to train on several data sets and report on each by the column ``dataset``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def join_manifests(contents: Sequence[Mapping[str, Any]], folders: Sequence[str]
     """Join the contents of manifests, split by split.
 
     Each entry keeps its manifest's name in the column ``dataset``; its case and patient are named ``dataset/case``, so
-    that two hospitals' "0001" stay two. An entry that was joined before keeps its ``dataset``.
+    that case "0001" of two hospitals stays two cases. An entry that was joined before keeps its ``dataset``.
 
     Args:
-        contents: JSON objects, as :func:`monai_lesion.datasets.manifests.read_manifest` gives them.
-        folders: where the data of each lie in the folder of all the data; empty leaves the paths as they are.
+        contents: JSON objects, as :func:`monai_lesion.datasets.manifests.read_manifest` returns them.
+        folders: the subfolder that holds the data of each; empty leaves the paths as they are.
 
     Raises:
-        InputError: for fewer than two manifests, two of one name, labels that differ, or another number of folders.
+        InputError: for fewer than two manifests, equal names, labels that differ, or a wrong number of folders.
 
     Example:
         >>> first = {"name": "A", "test": [{"case_id": "1", "view": "l", "image": "1.png", "label": "m.png"}]}
@@ -48,12 +48,14 @@ def join_manifests(contents: Sequence[Mapping[str, Any]], folders: Sequence[str]
     alike = [name for number, name in enumerate(names) if not name or name in names[:number]]
     if alike:
         fix = 'Change "name" in one of the files'
-        raise InputError("manifests", "must have names that differ", got=f"{', '.join(names)}", fix=fix)
+        raise InputError("manifests", "must have different names", got=f"{', '.join(names)}", fix=fix)
     labels: dict[str, Any] = {}
     for content in contents:
         for key, value in content.get("labels", {}).items():
             if labels.setdefault(key, value) != value:
-                raise InputError(f'labels, "{key}"', "must mean the same in each", got=f"{labels[key]} and {value}")
+                raise InputError(
+                    f'labels, "{key}"', "must mean the same in every manifest", got=f"{labels[key]} and {value}"
+                )
     lists: dict[str, list[Entry]] = {}
     for number, content in enumerate(contents):
         folder = folders[number] if folders else ""
@@ -85,14 +87,14 @@ def _together(key: str, names: Sequence[str], contents: Sequence[Mapping[str, An
 
 
 def inside_folders(folders: Sequence[str]) -> Sequence[str]:
-    """Refuse folders that a manifest's paths cannot start with.
+    """Check the subfolders that a manifest's paths shall start with.
 
     Raises:
-        InputError: for a folder that is absolute, climbs or is written with a backslash.
+        InputError: for a folder that is absolute, contains .. or a backslash.
     """
     for folder in folders:
         if leaves_folder(folder):
-            raise InputError("folders", "must be inside the folder of all the data, and with /", got=folder)
+            raise InputError("folders", "must be relative paths inside the data folder, with /", got=folder)
     return folders
 
 
@@ -104,18 +106,18 @@ def load_joined(
     labels: bool = True,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Manifest:
-    """Load several manifests, check each, and that no image is in two splits of different ones; join them.
+    """Load, check and join several manifests; refuse an image that two of them have in different splits.
 
     Args:
         paths: the JSON files.
-        dataset_dirs: the folder of each one's data; None for their own folders.
-        splits: as for :func:`monai_lesion.datasets.manifests.load_manifest`.
-        labels: as there.
-        progress: as there, for each manifest.
+        dataset_dirs: data folder of each manifest; None for their own folders.
+        splits: see :func:`monai_lesion.datasets.manifests.load_manifest`.
+        labels: see there.
+        progress: see there; called for each manifest.
 
     Raises:
-        ManifestError: when a manifest breaks a rule, or a split in use is in none of them.
-        InputError: as :func:`join_manifests`.
+        ManifestError: when a manifest breaks a rule, or none of them has a split in use.
+        InputError: see :func:`join_manifests`.
     """
     if dataset_dirs is None:
         dataset_dirs = [None] * len(paths)

@@ -1,8 +1,8 @@
-"""Manifests: data lists of two-view cases, checked before anything is trained.
+"""Manifests: lists of images and labels, checked before anything is trained.
 
 A manifest is JSON that MONAI's Decathlon loader reads too: ``name``, ``description``, ``licence``, ``reference``,
 ``labels`` and the lists ``training``, ``validation`` and ``test`` with one entry per image. A fourth list,
-``calibration``, is optional: it trains nothing and chooses nothing, so that trust can be set on cases nobody looked at.
+``calibration``, is optional: nothing is trained or chosen on it, so that trust can be calibrated on unseen cases.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data list and the folder that its paths start from; :func:`load_manifest` makes checked ones."""
+    """A list of images and labels, with the folder that its paths start from; :func:`load_manifest` checks it."""
 
     name: str
     path: Path
@@ -47,16 +47,16 @@ class Manifest:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def entries(self, split: str, *, shared: bool = False) -> list[Entry]:
-        """The entries of a split, ``image`` and ``label`` as absolute paths and ``patient_id`` filled in.
+        """List the entries of a split, with absolute paths in ``image`` and ``label``, and with ``patient_id``.
 
-        A label of several files stays a list; that of a picture without a lesion and without a mask file is ``[]``.
+        A label of several files stays a list. A picture without a lesion and without a mask file has the label ``[]``.
 
         Args:
             split: ``"training"``, ``"validation"``, ``"test"`` or ``"calibration"``.
-            shared: leave out what not every entry of the split has, for a loader puts all of it into batches.
+            shared: drop columns that some entries lack, because a loader puts every column into batches.
 
         Raises:
-            ManifestError: when there is no such split, or it is empty.
+            ManifestError: when the split is missing or empty.
         """
         if not self.splits.get(split):
             found = ", ".join(f"{name} ({len(items)})" for name, items in self.splits.items() if items) or "none"
@@ -74,7 +74,7 @@ class Manifest:
 
 
 def label_files(entry: Mapping[str, Any]) -> list[str]:
-    """The mask files of an entry, whose union is the reference; none for a picture without a lesion.
+    """List the mask files of an entry, whose union is the reference; empty for a picture without a lesion.
 
     Example:
         >>> label_files({"label": "a.png"}), label_files({"label": ["a.png", "b.png"]}), label_files({"empty": True})
@@ -85,7 +85,7 @@ def label_files(entry: Mapping[str, Any]) -> list[str]:
 
 
 def read_label(entry: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """The reference mask ``(H, W)`` of an entry with absolute paths: the union of its files, or nothing at all.
+    """Read the reference mask ``(H, W)`` of an entry with absolute paths: the union of its files, which may be empty.
 
     Raises:
         ImageError: when a file cannot be read, or two differ in size.
@@ -104,19 +104,19 @@ def load_manifest(
 ) -> Manifest:
     """Load a manifest and check it.
 
-    Schema, separation of cases and patients, and that no image is listed twice, are checked over the whole manifest;
-    files only in the splits in use, so that a manifest whose test files are kept elsewhere still trains. Of images
-    the header is read, of labels every pixel.
+    The whole manifest is checked for its schema, for cases or patients in two splits, and for images listed twice.
+    Files are checked only in the splits in use, so that you can train while the test files are elsewhere. The check
+    reads the header of each image and every pixel of each label.
 
     Args:
         path: the JSON file.
-        dataset_dir: folder that its paths start from; None for the manifest's own folder.
-        splits: the splits in use.
-        labels: whether labels are used, hence checked.
-        progress: wraps the list of entries whose files are opened, for a progress bar.
+        dataset_dir: folder that the paths start from; None for the manifest's own folder.
+        splits: the splits you will use.
+        labels: whether you will use labels, so that they are checked.
+        progress: wraps the list of entries to open, for a progress bar.
 
     Raises:
-        ManifestError: naming the rule and the first ten entries that break it.
+        ManifestError: names the rule and the first ten entries that break it.
     """
     file = Path(path)
     content = read_manifest(file)
@@ -134,13 +134,13 @@ def load_manifest(
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """The content of a manifest, its schema and the separation of its cases checked, but no file of the data.
+    """Read a manifest and check its schema and the separation of its cases, without opening any image.
 
     Args:
         path: the JSON file.
 
     Raises:
-        ManifestError: naming the rule and the first ten entries that break it.
+        ManifestError: names the rule and the first ten entries that break it.
     """
     file = Path(path)
     content = _parse(file)
@@ -168,11 +168,11 @@ def _parse(file: Path) -> dict[str, Any]:
 
 
 def _refuse(file: Path, rule: str, faults: Sequence[str], fix: str = "") -> None:
-    """Raise when there are faults: the first ten, and how many more."""
+    """Raise an error when there are faults: with the first ten, and how many more."""
     if faults:
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         listed = "".join(f"\n  {fault}" for fault in faults[:SHOWN]) + more
-        raise ManifestError(file, rule, got=f"{len(faults)} at fault:{listed}\n{fix}".rstrip())
+        raise ManifestError(file, rule, got=f"{len(faults)} that break this rule:{listed}\n{fix}".rstrip())
 
 
 def _check_schema(file: Path, lists: Mapping[str, Any]) -> None:
@@ -183,7 +183,7 @@ def _check_schema(file: Path, lists: Mapping[str, Any]) -> None:
         for number, entry in enumerate(entries):
             where = f"{split}[{number}]"
             if not isinstance(entry, dict):
-                faults.append(f"{where}: {type(entry).__name__} in place of an object")
+                faults.append(f"{where}: {type(entry).__name__} instead of an object")
                 continue
             faults += [f"{where}: {fault}" for fault in _entry_faults(entry)]
     rule = f"each entry must have {', '.join(REQUIRED)} as text, the paths relative to the data folder and with /"
@@ -216,12 +216,12 @@ def _entry_faults(entry: Entry) -> Iterator[str]:
 
 
 def leaves_folder(path: str) -> bool:
-    """Whether a path is absolute, climbs, or is written the way of Windows, which other systems cannot read."""
+    """Whether a path is absolute, contains .., or has backslashes, which only Windows reads as separators."""
     return path.startswith("/") or path[1:2] == ":" or "\\" in path or ".." in path.split("/")
 
 
 def _check_once(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
-    """An image counts once; one file may be several images by ``frame`` or ``region``."""
+    """Refuse an image that is listed twice; different frames or regions of a file are different images."""
     seen: dict[tuple[str, str, str], str] = {}
     faults = []
     for split, entries in lists.items():
@@ -230,7 +230,7 @@ def _check_once(file: Path, lists: Mapping[str, Sequence[Entry]]) -> None:
             image = posixpath.normpath(entry["image"]), str(entry.get("frame")), str(entry.get("region"))
             first = seen.setdefault(image, where)
             if first != where:
-                faults.append(f"{where}: {entry['image']} is {first} already")
+                faults.append(f"{where}: {entry['image']} is already {first}")
     _refuse(file, "no image may be listed twice", faults, "Keep one entry of each image.")
 
 
@@ -260,7 +260,7 @@ def _check_files(file: Path, root: Path, used: Sequence[tuple[str, Entry]], *, l
             if not real.startswith(inside):
                 outside.append(f"{split}, case {entry['case_id']}: {path} -> {real}")
     _refuse(file, "each file must be present", absent, "Name the folder of the data with --dataset_dir.")
-    _refuse(file, "each file must be inside the data folder", outside, "Copy the files in place of linking them.")
+    _refuse(file, "each file must be inside the data folder", outside, "Copy the files instead of linking to them.")
 
 
 def check_images_apart(
@@ -269,13 +269,13 @@ def check_images_apart(
     """Refuse the same image in two splits; only files of equal size in two splits are hashed.
 
     Args:
-        file: the manifest, for the message.
+        file: the manifest, for the error message.
         root: the folder of the data.
         lists: the entries of each split.
-        splits: those whose files are all there; of the others, the files that are absent do not count.
+        splits: the splits whose files must all exist; in the others, missing files are ignored.
 
     Raises:
-        ManifestError: naming the images.
+        ManifestError: names the images.
     """
     used = [(split, entry) for split in splits for entry in lists.get(split, [])]
     others = [(split, entry) for split in lists if split not in splits for entry in lists[split]]
@@ -296,7 +296,7 @@ def check_images_apart(
             if len(first) > 1:
                 more = f" and {len(same) - len(first)} more" if len(same) > len(first) else ""
                 faults.append(" = ".join(f"{name} ({split})" for split, name in reversed(first.items())) + more)
-    _refuse(file, "no image may be in two splits", faults, "Keep one of each and make the split again by patient.")
+    _refuse(file, "no image may be in two splits", faults, "Keep one of them and split again by patient.")
 
 
 def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> None:
@@ -325,11 +325,11 @@ def _check_labels(file: Path, root: Path, used: Iterable[tuple[str, Entry]]) -> 
 
 
 def write_manifest(content: Mapping[str, Any], path: str | Path) -> Path:
-    """Write a manifest, one entry a line; beside, then renamed.
+    """Write a manifest, one entry per line; the file appears whole or not at all.
 
     Args:
-        content: the JSON object, with the lists of :data:`SPLITS` that it has.
-        path: the JSON file; its folder is made.
+        content: the JSON object, with some of the lists in :data:`SPLITS`.
+        path: the JSON file; its folder is created if needed.
     """
     file = Path(path)
     text = "".join(_lines(content))

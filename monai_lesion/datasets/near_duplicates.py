@@ -1,6 +1,6 @@
-"""Pictures that look alike: the same pixels saved anew, cropped a little, or a neighbouring frame of one cine.
+"""Find pictures that look alike: saved again, slightly cropped, or neighbouring frames of a cine.
 
-Equal bytes are found by :func:`monai_lesion.datasets.manifests.load_manifest`; these escape it.
+:func:`monai_lesion.datasets.manifests.load_manifest` finds files with equal bytes; these are the ones it cannot find.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ def find_near_duplicates(
     frames: Sequence[int | None] = (),
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[int]:
-    """Group pictures of equal look.
+    """Group pictures that look alike.
 
-    Two pictures are alike when their grey values, each shrunk to 64 x 64, correlate. Likeness is passed on: a is in
-    the group of c where both are like b. Mirrored or turned pictures are not found, and captures of whole screens
-    may look alike by the scanner's frame alone. The log tells how many were found.
+    Two pictures are alike when their grey values correlate after shrinking to 64 x 64. Groups are transitive: if a is
+    like b and b like c, all three are one group. Mirrored or rotated pictures are not found, and captures of whole
+    screens may look alike because of the scanner's frame. The log says how many were found.
 
     Args:
         images: the files.
-        likeness: smallest correlation coefficient of two pictures that are alike, above 0 and at most 1.
+        likeness: smallest correlation of two pictures that count as alike, above 0 and at most 1.
         frames: the frame of each file, for cines; empty for the first of each.
         progress: wraps the list of files, for a progress bar.
 
     Returns:
-        The number of each picture's group: the index of its first picture.
+        For each picture the number of its group: the index of the group's first picture.
 
     Raises:
-        InputError: for another ``likeness``, or a file that cannot be read.
+        InputError: when ``likeness`` is out of range or a file cannot be read.
     """
     if not 0 < likeness <= 1:
         raise InputError("likeness", "must be above 0 and at most 1", got=likeness)
@@ -70,14 +70,14 @@ def find_near_duplicates(
 
 
 def _look(file: str | Path, frame: int | None) -> NDArray[np.float32]:
-    """Unit vector of the small picture without its mean, so that a product of two is their correlation."""
+    """Shrink the picture to a unit vector without mean: the product of two such vectors is their correlation."""
     from PIL import Image
 
     grey = Image.fromarray(read_image(file, frame=frame or 0).pixels).convert("L")
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS), np.float32).ravel()
     small = small - small.mean()
     length = float(np.linalg.norm(small))
-    return np.asarray(small / length if length else small)  # a picture of one grey is like none
+    return np.asarray(small / length if length else small)  # a picture of a single grey is like no other
 
 
 class Groups:
@@ -87,24 +87,24 @@ class Groups:
         self._parents = list(range(count))
 
     def first(self, number: int) -> int:
-        """The smallest number of a group."""
+        """Find the smallest number in the group of a number."""
         while self._parents[number] != number:
             self._parents[number] = self._parents[self._parents[number]]
             number = self._parents[number]
         return number
 
     def join(self, one: int, other: int) -> None:
-        """Put the groups of two numbers together."""
+        """Merge the groups of two numbers."""
         small, large = sorted((self.first(one), self.first(other)))
         self._parents[large] = small
 
 
 def joined_groups(names: Iterable[str], *keys: Sequence[str]) -> dict[str, str]:
-    """The first name of each name's group, where names that share any key are one group.
+    """Group names that share any key, and give each name the first name of its group.
 
     Args:
-        names: distinct.
-        keys: lists of one key a name.
+        names: distinct names.
+        keys: lists with one key per name.
 
     Example:
         >>> joined_groups("abcd", ["1", "2", "2", "3"], ["x", "x", "y", "z"])

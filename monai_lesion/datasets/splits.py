@@ -1,4 +1,4 @@
-"""Dealing patients to training, validation and test: exact sizes, seeded, evenly by stratum."""
+"""Split patients into training, validation and test: exact sizes, seeded, balanced by stratum."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from monai_lesion.datasets.manifests import SPLITS, Entry
 from monai_lesion.errors import InputError
 
-DEALT = SPLITS[:3]  # what shares are given for; calibration cases are taken from the training cases afterwards
+DEALT = SPLITS[:3]  # the splits that shares are for; calibration cases are taken from the training cases afterwards
 
 
 def assign_splits(strata: Mapping[str, Any], sizes: Sequence[int], *, seed: int) -> dict[str, int]:
-    """Deal groups to splits of exact sizes, each stratum spread evenly over them.
+    """Split groups into exact sizes, with each stratum spread evenly.
 
     Args:
         strata: the stratum of each group (a case or patient); one value for all is a plain random split.
-        sizes: the number of groups of each split; together no more than there are groups.
-        seed: of the shuffle.
+        sizes: number of groups in each split.
+        seed: random seed for the split.
 
     Returns:
-        The number of each group's split; groups beyond the sizes are left out.
+        For each group the number of its split; groups left over are not in it.
 
     Raises:
-        InputError: when there are fewer groups than asked for.
+        InputError: when there are fewer groups than the sizes need.
 
     Example:
         >>> dealt = assign_splits({str(i): i % 2 for i in range(10)}, [6, 2, 2], seed=0)
@@ -43,7 +43,7 @@ def assign_splits(strata: Mapping[str, Any], sizes: Sequence[int], *, seed: int)
 
 
 def split_sizes(split: Sequence[float], groups: int) -> list[int]:
-    """Turn ratios that sum to 1 into exact sizes (largest remainder); whole numbers are sizes already.
+    """Turn shares that sum to 1 into exact sizes (largest remainder); whole numbers are sizes already.
 
     Raises:
         InputError: for anything else.
@@ -57,7 +57,7 @@ def split_sizes(split: Sequence[float], groups: int) -> list[int]:
     if all(float(share).is_integer() for share in split) and sum(split) > 1:
         return [int(share) for share in split]
     if abs(sum(split) - 1) > 1e-6:
-        raise InputError("split", "must be three counts, or three ratios that sum to 1", got=tuple(split))
+        raise InputError("split", "must be three whole numbers, or three shares that sum to 1", got=tuple(split))
     exact = [share * groups for share in split]
     sizes = [int(size) for size in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: sizes[i] - exact[i])
@@ -78,13 +78,13 @@ def deal(
 
     Args:
         entries: the entries of all images.
-        split: three counts of patients, or three ratios, for training, validation and test.
-        seed: of the shuffle.
-        stratify: columns whose values are spread evenly; a patient's value is that of the first image.
-        calibration: share of the training patients that go to a fourth list, ``calibration``; 0 makes none.
+        split: three numbers of patients, or three shares, for training, validation and test.
+        seed: random seed for the split.
+        stratify: columns to balance over the splits; a patient's value is that of the first image.
+        calibration: share of the training patients to move to a fourth list, ``calibration``; 0 makes no such list.
 
     Raises:
-        InputError: for an unknown column or sizes that do not fit.
+        InputError: when a column is unknown or the sizes do not fit.
     """
     strata = _strata(entries, stratify)
     dealt = assign_splits(strata, split_sizes(split, len(strata)), seed=seed)
@@ -103,19 +103,19 @@ def deal(
 def set_aside(
     entries: Sequence[Entry], share: float, *, seed: int, stratify: Sequence[str] = ()
 ) -> tuple[list[Entry], list[Entry]]:
-    """Take a share of the patients out of a list of entries.
+    """Set aside a share of the patients in a list of entries.
 
     Args:
         entries: the list.
-        share: of its patients, at least 0 and below 1.
-        seed: of the shuffle.
-        stratify: as for :func:`deal`.
+        share: share of its patients to set aside, at least 0 and below 1.
+        seed: random seed for the split.
+        stratify: see :func:`deal`.
 
     Returns:
-        The entries that stay and those set aside, each in the order of the list.
+        The entries that stay and those set aside, both in the order of the list.
 
     Raises:
-        InputError: for an unknown column or another share.
+        InputError: when a column is unknown or the share is out of range.
     """
     if not 0 <= share < 1:
         raise InputError("share set aside", "must be at least 0 and below 1", got=share)
@@ -130,7 +130,7 @@ def _patient(entry: Entry) -> str:
 
 
 def _strata(entries: Sequence[Entry], stratify: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The stratum of each patient: the values of the first image."""
+    """Find the stratum of each patient: the values of the first image."""
     strata: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         for column in stratify:

@@ -45,7 +45,7 @@ def secondary_capture(
         mask: 0 and 1, of the source's size.
         algorithm: what made the mask.
         frame: index from 0; needed when the source has several frames.
-        measurements: of the mask; None, or an empty mask, gives no sizes.
+        measurements: measurements of the mask; None, or an empty mask, gives no sizes.
         one_scale: whether their spacing holds for the whole picture; False leaves ``PixelSpacing`` away,
             by which a viewer would measure wrongly in a region of another scale.
 

@@ -53,10 +53,10 @@ class Algorithm:
     """What made a result.
 
     Args:
-        name: of the network, such as "Lighter U-net @128".
-        version: of this package.
+        name: name of the network, such as "Lighter U-net @128".
+        version: version of this package.
         weights: the ``weights_id`` of :func:`monai_lesion.networks.identity.weights_id`, in hexadecimal digits.
-        bundle_version: of the bundle that the network came from; empty without one.
+        bundle_version: version of the bundle that the network came from; empty without one.
         settings: what else decides the mask, such as the threshold or the crop.
 
     Raises:

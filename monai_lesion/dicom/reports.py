@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 
-# A pixel is no unit: UCUM has only a note in braces for it, and a note takes no power. So an area counts pixels.
+# A pixel is not a unit: UCUM has only a note in braces for it, and a note takes no power. So an area counts pixels.
 UNITS = {
     "mm": ("mm", "mm"),
     "mm2": ("mm2", "square millimeter"),
@@ -57,8 +57,8 @@ def measurement_report(
             refuses the whole report of a class that it does not know.
 
     Raises:
-        InputError: when the contour lies outside the source, the frame is missing or none, the source is no such image
-            or lacks an identifier, the SEG is of another picture, or highdicom is absent.
+        InputError: when the contour lies outside the source, the frame is missing or does not exist, the source is not
+            an ultrasound image or lacks an identifier, the SEG is of another picture, or highdicom is absent.
 
     Source:
         DICOM PS3.16, TID 1500, 1501, 1410 and 4019; PS3.3, C.18.6: column and row, (0.5, 0.5) at the first pixel's

@@ -44,8 +44,8 @@ def segmentation(
         - mask: ``(H, W)``
 
     Raises:
-        InputError: when the mask is not of the source's size, the frame is missing or none, the source is no such
-            image or lacks an identifier, or highdicom is absent.
+        InputError: when the mask is not of the source's size, the frame is missing or does not exist, the source is not
+            an ultrasound image or lacks an identifier, or highdicom is absent.
 
     Source:
         DICOM PS3.3, A.51 (Segmentation IOD) and C.8.20; PS3.16, CID 7150 and 7159.
@@ -102,7 +102,7 @@ def segmentation(
 
 
 def _organise(dataset: Dataset, source: SourceFrame) -> None:
-    """Give the dimensions an identifier that is no random one, and name the frame of a cine."""
+    """Give the dimensions an identifier that is not random, and name the frame of a cine."""
     from pydicom import Dataset
 
     organisation = stable_uid("dimensions", source.header.SOPInstanceUID, source.frame)

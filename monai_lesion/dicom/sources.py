@@ -60,7 +60,7 @@ class SourceFrame:
         """The mask as 0 and 1.
 
         Raises:
-            InputError: when it is no mask or not of the source's size.
+            InputError: when it is not a mask or has another size than the source.
         """
         array = np.asarray(mask)
         if array.shape != self.shape:
@@ -82,7 +82,7 @@ def open_source(source: Source, frame: int | None = None, *, name: str = "") -> 
     Args:
         source: a file, or its dataset; the pixels may be left out. A frame that was checked already is given back.
         frame: index from 0; needed when there are several frames.
-        name: of a dataset, for messages; empty for the name of its file.
+        name: name of a dataset, for messages; empty for the name of its file.
 
     Raises:
         ImageError: when the file cannot be read.
@@ -109,7 +109,7 @@ def open_source(source: Source, frame: int | None = None, *, name: str = "") -> 
         if not value_of(header, keyword):
             _missing(name, keyword)
     if header.SOPClassUID not in SOP_CLASSES:
-        rule = "SOPClassUID (0008,0016) must be of an ultrasound or secondary capture image"
+        rule = "SOPClassUID (0008,0016) must be that of an ultrasound or secondary capture image"
         kind = getattr(header.SOPClassUID, "name", header.SOPClassUID)
         raise InputError(name, rule, got=kind, fix="Take the image itself; other objects cannot be a source")
     for keyword in ("Rows", "Columns"):
@@ -119,7 +119,7 @@ def open_source(source: Source, frame: int | None = None, *, name: str = "") -> 
     if frames == 1 and frame in (None, 0):
         return SourceFrame(header, None, name)
     if frame is None:
-        fix = "Name one, from 0; each frame has results of its own"
+        fix = "Name a frame, counted from 0; each frame has its own results"
         raise InputError(name, "a cine needs a frame number", got=f"{frames} frames", fix=fix)
     if not 0 <= frame < frames:
         raise InputError(name, f"frame must be between 0 and {frames - 1}", got=frame)

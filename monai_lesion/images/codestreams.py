@@ -38,7 +38,7 @@ class Frame(Protocol):
 
 
 def check_codestream(data: bytes, frame: Frame) -> str:
-    """Why the data cannot be the frame that the header tells of; empty when it can.
+    """Say why the data cannot be the frame that the header describes; empty when they can.
 
     A decoder trusts the size in the data, not the header's; and some give half a picture of half a file.
 

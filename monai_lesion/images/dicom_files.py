@@ -58,14 +58,14 @@ class DicomFile:
         path: the file.
         header: all before the pixel data.
         syntax: UID of the transfer syntax.
-        rows: of a frame.
-        columns: of a frame.
+        rows: rows of a frame.
+        columns: columns of a frame.
         samples: numbers a pixel, 1 or 3.
-        bits: of one number as stored: 1, 8, 16 or 32.
+        bits: bits of one number as stored: 1, 8, 16 or 32.
         frames: how many, at least 1.
         photometric: photometric interpretation.
         start: where in the file the pixel data begins.
-        length: of the pixel data in bytes, as stated; None when compressed.
+        length: length of the pixel data in bytes, as the header says; None when compressed.
         stream: the file, open, or the data set of a deflated file.
     """
 
@@ -216,7 +216,7 @@ def _colours(path: Path, header: Any) -> tuple[str, int]:
         raise ImageError(path, f"the photometric interpretation must be one of {known}", got=got)
     samples, wanted = _number(path, header, "SamplesPerPixel"), 3 if photometric in COLOUR else 1
     if samples != wanted:
-        rule = f"{photometric} must have {wanted} sample{'s' if wanted > 1 else ''} a pixel"
+        rule = f"{photometric} must have {wanted} sample{'s' if wanted > 1 else ''} per pixel"
         raise ImageError(path, rule, got=f"SamplesPerPixel {samples}", fix="The header contradicts itself")
     return photometric, samples
 

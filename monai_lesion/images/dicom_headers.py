@@ -69,7 +69,7 @@ class Opening(NamedTuple):
         header: all before the pixel data.
         syntax: UID of the transfer syntax.
         start: where in the file the pixel data begins; -1 without any.
-        length: of the pixel data in bytes, as stated; None when compressed.
+        length: length of the pixel data in bytes, as the header says; None when compressed.
         inflated: the data set of a deflated file.
     """
 

@@ -64,9 +64,9 @@ def read_frame(opened: DicomFile, frame: int | None, *, first: bool = False) -> 
     file = opened.path
     if opened.frames > 1 and frame is None:
         if not first:
-            got, fix = f"{opened.frames} frames", "Name one, from 0"
+            got, fix = f"{opened.frames} frames", "Name a frame, counted from 0"
             raise ImageError(file, "a cine needs a frame number", got=got, fix=fix)
-        warnings.warn(f"{file}: a cine of {opened.frames} frames; its first frame is taken", stacklevel=2)
+        warnings.warn(f"{file}: a cine of {opened.frames} frames; only its first frame is used", stacklevel=2)
     if frame is not None and not 0 <= frame < opened.frames:
         raise ImageError(file, f"frame must be between 0 and {opened.frames - 1}", got=frame)
     pixels = _pixels(opened, frame or 0)

@@ -84,7 +84,7 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
     """Any picture as ``(H, W, 3)`` RGB.
 
     Raises:
-        ImageError: when the file is no picture, damaged or too large.
+        ImageError: when the file is not a picture, damaged or too large.
     """
     picture, _ = _load(file)
     try:
@@ -102,7 +102,7 @@ def read_picture_mask(file: Path) -> NDArray[np.bool_]:
     """A mask stored as a picture: ``(H, W)``, True where it is neither black nor transparent.
 
     Raises:
-        ImageError: when the file is no picture, is stored with loss, or has colours other than the one colour of a
+        ImageError: when the file is not a picture, is stored with loss, or has colours other than the one colour of a
             palette.
     """
     picture, kind = _load(file)
@@ -132,7 +132,7 @@ def picture_size(file: Path, *, whole: bool = False) -> tuple[int, int]:
         whole: also refuse a PNG that was cut off.
 
     Raises:
-        ImageError: when the file is no picture, too large or, with ``whole``, cut off.
+        ImageError: when the file is not a picture, too large or, with ``whole``, cut off.
     """
     from PIL import ExifTags, Image, UnidentifiedImageError
 

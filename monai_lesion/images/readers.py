@@ -88,8 +88,8 @@ class LoadLabeld(LoadImaged):  # type: ignore[misc]
     Its mask ``(W, H)`` is empty and as large as the picture, which must be loaded, channel first, before.
 
     Args:
-        key: of the label.
-        image_key: of its picture.
+        key: key of the label.
+        image_key: key of its picture.
     """
 
     def __init__(self, key: str = "label", *, image_key: str = "image") -> None:

@@ -1,4 +1,4 @@
-"""Any image file to an upright picture, any mask file to an upright mask; the content decides how it is read."""
+"""Read any image file as an upright picture, and any mask file as an upright mask; its content says how."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class UltrasoundImage:
 
     Args:
         pixels: ``(H, W, 3)`` uint8 RGB.
-        spacing: millimetres from row to row and from column to column; None where the file does not know.
+        spacing: millimetres from row to row and from column to column; None where the file does not say.
         path: the file.
-        frame: index of the frame in a cine, from 0; None for a single image.
+        frame: index of the frame in a cine, counted from 0; None for a single image.
         geometry: the affine of a file that has one (NIfTI, NRRD, MHA); None for others.
-        solid: whether the file is a volume of one slice, whose mask then is one too.
-        calibration: what the file says of its spacing, and of its ultrasound regions.
-        header: of a DICOM file, all before its pixel data, which what is made of the picture refers to; the frames of a
-            cine share one. None of other files.
+        solid: whether the file is a volume of one slice; its mask is then written as one, too.
+        calibration: what the file says about spacing and ultrasound regions.
+        header: header of a DICOM file, without pixel data, for results that refer to the picture; the frames of a cine
+            share one. None for other files.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,7 +61,7 @@ class UltrasoundImage:
     def affine(self) -> NDArray[np.float64]:
         """The 4 x 4 RAS affine of (x, y, z), in mm or, uncalibrated, in pixels.
 
-        The file's own, else identity in LPS, as ITK and 3D Slicer place a picture without a position.
+        Comes from the file, otherwise identity in LPS, as ITK and 3D Slicer place a picture without a position.
         """
         if self.geometry is not None:
             return self.geometry
@@ -72,7 +72,7 @@ class UltrasoundImage:
 def _checked(path: str | Path) -> Path:
     file = Path(path)
     if not file.is_file():
-        raise ImageError(file, "must be an existing file", got="nothing there" if not file.exists() else "a folder")
+        raise ImageError(file, "must be an existing file", got="no such file" if not file.exists() else "a folder")
     if file.stat().st_size == 0:
         raise ImageError(file, "must not be empty", got="0 bytes", fix="Copy or export the file again")
     if not os.access(file, os.R_OK):
@@ -81,9 +81,9 @@ def _checked(path: str | Path) -> Path:
 
 
 class ImageFile:
-    """An image file, open, and a context that closes it: a DICOM file is read once, however much is asked of it.
+    """An open image file, and a context that closes it: a DICOM file is read once, whatever you ask of it.
 
-    Nothing of the pixels is read before :meth:`read`.
+    Pixels are read only by :meth:`read`.
 
     Args:
         path: PNG, JPEG or another format of Pillow; DICOM; NIfTI, NRRD or MHA.
@@ -109,24 +109,24 @@ class ImageFile:
         return str(self.path)
 
     def close(self) -> None:
-        """Close the file; what was read of it stays."""
+        """Close the file; what was read stays available."""
         self._stream.close()
 
     @property
     def header(self) -> Dataset | None:
-        """Of a DICOM file of any kind, all before its pixel data; None of other files.
+        """Header of a DICOM file of any kind, without pixel data; None for other files.
 
         Raises:
-            ImageError: when it is damaged.
+            ImageError: when the file is damaged.
         """
         return self._opening.header if self.is_dicom else None
 
     @property
     def frames(self) -> int:
-        """How many there are, from the header: more than 1 for a cine.
+        """Number of frames, from the header: more than 1 for a cine.
 
         Raises:
-            ImageError: for a DICOM file that is damaged or no image.
+            ImageError: when a DICOM file is damaged or not an image.
         """
         return self._dicom.frames if self.is_dicom else 1
 
@@ -135,21 +135,21 @@ class ImageFile:
         """Rows and columns, from the header alone.
 
         Raises:
-            ImageError: when it is no image.
+            ImageError: when the file is not an image.
         """
         if self.is_dicom:
             return self._dicom.rows, self._dicom.columns
         return volume_size(self.path) if is_volume(self.path) else picture_size(self.path)
 
     def read(self, frame: int | None = None, *, first: bool = False) -> UltrasoundImage:
-        """The picture, or one of them, as :func:`read_image` reads it.
+        """Read the picture, or one frame, as :func:`read_image` does.
 
         Args:
-            frame: index of the frame of a cine, from 0; needed there.
+            frame: index of the frame, counted from 0; required for a cine.
             first: without ``frame``, take the first frame of a cine, with a warning.
 
         Raises:
-            ImageError: when the file is damaged, no picture, or has no such frame.
+            ImageError: when the file is damaged, is not a picture, or lacks the frame.
         """
         file = self.path
         if self.is_dicom:
@@ -182,7 +182,7 @@ class ImageFile:
 
 @contextmanager
 def opened(source: str | Path | ImageFile) -> Iterator[ImageFile]:
-    """A file, open for as long as the context lasts; one that was open before stays open."""
+    """Open a file while the context lasts; a file that was already open stays open."""
     if isinstance(source, ImageFile):
         yield source
     else:
@@ -191,18 +191,18 @@ def opened(source: str | Path | ImageFile) -> Iterator[ImageFile]:
 
 
 def read_image(path: str | Path | ImageFile, *, frame: int | None = None) -> UltrasoundImage:
-    """Read a picture, upright, as 8-bit RGB, whatever came in.
+    """Read any picture as 8-bit RGB, upright.
 
-    A JPEG, PNG or TIFF whose Exif data say that it lies on its side is turned, as viewers do; opacity is dropped;
+    A JPEG, PNG or TIFF whose Exif data say that it lies on its side is turned, as viewers do. Opacity is dropped, and
     16-bit pictures keep their high byte.
 
     Args:
         path: PNG, JPEG or another format of Pillow; DICOM; the vector NIfTI that MONAI Label makes of colour DICOM.
             Or such a file that is open already.
-        frame: index of the frame of a multi-frame DICOM, from 0; needed there.
+        frame: index of the frame, counted from 0; required for a multi-frame DICOM file.
 
     Raises:
-        ImageError: when the file is missing, damaged, no picture, or has no such frame.
+        ImageError: when the file is missing or damaged, is not a picture, or lacks the frame.
     """
     with opened(path) as file:
         return file.read(frame)
@@ -212,11 +212,11 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
     """Read a mask, upright: ``(H, W)`` bool, True where the file is above 0.
 
     Args:
-        path: NIfTI, NRRD, MHA, or PNG of any mode: grey above 0, or the one colour of a palette; what is transparent
-            is background.
+        path: NIfTI, NRRD, MHA, or PNG of any mode: grey above 0, or the one colour of a palette. Transparent pixels are
+            background.
 
     Raises:
-        ImageError: when the file is missing, damaged, coloured, stored with loss (JPEG), or no mask.
+        ImageError: when the file is missing, damaged, coloured, stored with loss (JPEG), or not a mask.
     """
     file = _checked(path)
     if not is_volume(file):
@@ -230,10 +230,10 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
 
 
 def read_masks(paths: Sequence[str | Path]) -> NDArray[np.bool_]:
-    """The union of masks of one size, each read by :func:`read_mask`: several lesions, or several files of one.
+    """Read masks of one size and join them: several lesions, or several files of one.
 
     Raises:
-        ImageError: as :func:`read_mask`, when there is none, or when two differ in size.
+        ImageError: when :func:`read_mask` fails, when ``paths`` is empty, or when two masks differ in size.
     """
     if not paths:
         raise ImageError("the mask", "must be at least one file", got="none")
@@ -247,27 +247,27 @@ def read_masks(paths: Sequence[str | Path]) -> NDArray[np.bool_]:
 
 
 def frame_count(path: str | Path) -> int:
-    """How many frames a file has, from its header: more than 1 for a cine.
+    """Count the frames of a file, from its header: more than 1 for a cine.
 
     Args:
         path: an image.
 
     Raises:
-        ImageError: when the file is missing, or a DICOM file that is damaged or no image.
+        ImageError: when the file is missing, or a DICOM file is damaged or not an image.
     """
     with ImageFile(path) as file:
         return file.frames
 
 
 def image_size(path: str | Path, *, whole: bool = False) -> tuple[int, int]:
-    """Rows and columns, from the header alone.
+    """Read rows and columns from the header alone.
 
     Args:
         path: an image or a mask.
-        whole: also refuse a PNG that was cut off.
+        whole: also refuse a truncated PNG.
 
     Raises:
-        ImageError: when the file is missing or no image.
+        ImageError: when the file is missing or not an image.
     """
     with ImageFile(path) as file:
         if whole and not file.is_dicom and not is_volume(file.path):

@@ -106,7 +106,7 @@ def region_of_interest(regions: Sequence[Region]) -> Region | None:
 
 
 def _number(value: Any) -> float:
-    """A corner; absent is 0, and what is no number lies outside any image."""
+    """A corner; absent is 0, and what is not a number lies outside any image."""
     try:
         return float(int(value or 0))
     except (TypeError, ValueError, OverflowError):

@@ -54,7 +54,7 @@ def read_volume(file: Path) -> Volume:
     solid = len(shape) > 2 and shape[2] == 1
     array = np.squeeze(array, tuple(axis for axis in range(2, array.ndim) if shape[axis] == 1))
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or array.size == 0:
-        raise ImageError(file, "must hold one slice (W, H), grey or RGB", got=shape, fix="Save one slice a file")
+        raise ImageError(file, "must hold one slice (W, H), grey or RGB", got=shape, fix="Save one slice per file")
     spacing = None if np.allclose(zooms[:2], 1.0, rtol=0, atol=1e-6) or min(zooms[:2]) <= 0 else (zooms[1], zooms[0])
     return Volume(array, spacing, affine, solid)
 

@@ -54,7 +54,8 @@ def write_label_app(
         output: folder to make; it must not exist, or be empty.
         bundle: folder of the bundle; it is copied, for the server's training overwrites the weights.
         weights: file of the weights; None takes ``models/model.pt`` of the bundle.
-        overrides: config values written into the copy, such as ``{"network_def#group_size": 16}``.
+        overrides: config values written into the copy, such as ``{"network_def#group_size": 16}``. Network and
+            input size are those that the weights were trained with, where their file tells them.
 
     Raises:
         InputError: when the folder is taken or in the bundle, or the bundle cannot be served.
@@ -62,16 +63,19 @@ def write_label_app(
     """
     import torch
 
-    from monai_lesion.networks.checkpoints import load_weights, read_state
+    from monai_lesion.networks.checkpoints import load_weights
+    from monai_lesion.networks.weight_files import read_weights
 
     target, root = Path(output).absolute(), Path(bundle).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another --output")
-    configs = _configs(root, overrides or {})
+    file = Path(weights) if weights is not None else root / "models" / "model.pt"
+    overrides = {**_as_trained(root, file), **(overrides or {})}
+    configs = _configs(root, overrides)
     if target.resolve().is_relative_to(root):
         raise InputError(target, "must lie outside the bundle, which is copied into it", got=root, fix="Name another")
-    file = Path(weights) if weights is not None else root / "models" / "model.pt"
     load_weights(_network(root, configs), file)
+    _check_size(configs["inference.json"], file)
     with replacing_folder(target) as partial:
         copy = partial / "model" / root.name
         shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*LEFT))
@@ -80,11 +84,30 @@ def write_label_app(
                 text = json.dumps(configs[name], indent=4, ensure_ascii=False)
                 (copy / "configs" / name).write_text(text + "\n", encoding="utf-8")
         (copy / "models").mkdir()
-        torch.save({"model": read_state(file)}, copy / "models" / "model.pt")
+        torch.save(read_weights(file).to_dict(), copy / "models" / "model.pt")
         (partial / "main.py").write_text(_MAIN.format(version=__version__), encoding="utf-8")
         readme = _README.format(name=root.name, version=__version__, notice=NOTICE, command=start_command(target))
         (partial / "README.md").write_text(readme, encoding="utf-8")
     return target
+
+
+def _as_trained(root: Path, file: Path) -> dict[str, Any]:
+    """What the weights tell and the configs say otherwise."""
+    from monai_lesion.networks.weight_files import read_weights
+
+    if not file.is_file():
+        return {}
+    found, config = read_weights(file), _configs(root, {})["inference.json"]
+    told = {"network_def": found.network_def, "spatial_size": found.input_size and list(found.input_size)}
+    return {name: value for name, value in told.items() if value is not None and value != config.get(name)}
+
+
+def _check_size(config: Mapping[str, Any], file: Path) -> None:
+    from monai_lesion.models.trained_networks import input_size_for
+
+    size = config.get("spatial_size")
+    if isinstance(size, list) and all(isinstance(side, int) for side in size):
+        input_size_for(file, size, named=True)
 
 
 def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000) -> str:
@@ -93,7 +116,7 @@ def start_command(app: str | Path, studies: str = "STUDIES", *, port: int = 8000
     Args:
         app: the app folder.
         studies: folder of images, or the address of a DICOMweb server.
-        port: of the server.
+        port: port of the server.
 
     Example:
         >>> start_command("/srv/app", "/data/images")
@@ -137,7 +160,7 @@ def _configs(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     for name in CONFIGS:
         file = root / "configs" / name
         if not file.is_file():
-            raise InputError(root, f"must be a bundle with configs/{name}", got="none")
+            raise InputError(root, f"must be a bundle with configs/{name}", got="no such file")
         try:
             contents[name] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:

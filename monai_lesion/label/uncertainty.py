@@ -34,7 +34,7 @@ def dropout_maps(
     network.eval()
     layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0]
     if not layers:
-        raise InputError("network_def", "must have dropout for a score of uncertainty", got="none", fix="Set dropout")
+        raise InputError("network_def", "must contain dropout to score uncertainty", got="none", fix="Set dropout")
     for layer in layers:
         layer.train()
     try:

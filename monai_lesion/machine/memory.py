@@ -1,4 +1,4 @@
-"""How much memory this process has needed."""
+"""Measure how much memory this process has needed."""
 
 from __future__ import annotations
 

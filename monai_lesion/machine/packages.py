@@ -1,4 +1,4 @@
-"""Packages that are loaded when first needed, their usage reporting off, or an error that names the extra."""
+"""Load optional packages on first use, with their usage reporting off, or say which extra to install."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from monai_lesion.machine.reporting import silence_reporting
 
 
 def load_package(name: str) -> ModuleType:
-    """Import ``onnx``, ``onnxruntime``, ``openvino`` or ``nncf``; nothing is reported to anyone.
+    """Import ``onnx``, ``onnxruntime``, ``openvino`` or ``nncf``, with usage reporting off.
 
     Raises:
-        InputError: when it is not installed, naming what brings it.
+        InputError: when it is not installed; says how to install it.
     """
     silence_reporting()
     try:
@@ -26,7 +26,7 @@ def load_package(name: str) -> ModuleType:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a package can be imported; it is not."""
+    """Whether a package could be imported; does not import it."""
     return find_spec(name) is not None
 
 

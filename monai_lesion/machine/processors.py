@@ -1,4 +1,4 @@
-"""What this machine's processor can do."""
+"""Find out what this machine's processor can do."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Processor:
     """A processor as this process sees it.
 
     Args:
-        name: its model.
-        cores: how many this process may use.
-        features: the instruction sets among those that matter here.
+        name: model of the processor.
+        cores: number of cores this process may use.
+        features: instruction sets it has, of those that matter here.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Processor:
 
     @property
     def bfloat16(self) -> bool:
-        """Whether it multiplies bfloat16 numbers; unknown counts as no."""
+        """Whether the processor multiplies bfloat16 numbers; False if unknown."""
         return not BFLOAT16.isdisjoint(self.features)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Processor:
 
 @cache
 def processor() -> Processor:
-    """This machine's; instruction sets are read from Linux, and unknown elsewhere."""
+    """Describe this machine's processor; instruction sets are known only on Linux."""
     facts: dict[str, str] = {}
     file = Path("/proc/cpuinfo")
     if file.is_file():
@@ -56,11 +56,11 @@ def processor() -> Processor:
 
 
 def supported(precision: str, runtime: str) -> str:
-    """The precision that will be used: float32 in place of a bfloat16 that the processor lacks, said once.
+    """Choose the precision to use: float32 if the processor lacks bfloat16, with one warning.
 
     Args:
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; int8 runs everywhere, slower on old processors.
-        runtime: its name, for the message.
+        runtime: name of the runtime, for the warning.
     """
     if precision != "bf16" or processor().bfloat16:
         return precision

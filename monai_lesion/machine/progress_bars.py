@@ -1,4 +1,4 @@
-"""The bar with the time left that every long command shows."""
+"""The progress bar that every long command shows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def bar(
     delay: float = 0.0,
     shown: bool = True,
 ) -> Any:
-    """A bar of tqdm on standard error; where that is no terminal, a line appears once in half a minute.
+    """Show a tqdm bar on standard error; if that is not a terminal, print a line every half minute.
 
     Args:
-        items: what it goes over; None for one that is moved by ``update()``.
-        title: what stands before it.
+        items: what to iterate over; None for a bar that you move by ``update()``.
+        title: text before the bar.
         unit: what is counted.
-        total: how many, where the items do not tell.
-        initial: how many are done already.
-        delay: seconds until it appears, for what is mostly quick.
-        shown: whether there is one at all.
+        total: number of items, if they have no length.
+        initial: number of items already done.
+        delay: seconds before the bar appears, for work that is usually quick.
+        shown: whether to show the bar at all.
     """
     from tqdm import tqdm
 

@@ -1,6 +1,6 @@
-"""The usage reporting of ONNX Runtime, OpenVINO and NNCF, switched off.
+"""Switch off the usage reporting of ONNX Runtime, OpenVINO and NNCF.
 
-This file stands alone, for a copy of it travels with every exported model.
+This file imports no other, because a copy of it travels with every exported model.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ SWITCHES = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")  # which one is r
 
 
 def silence_reporting() -> None:
-    """Switch it off in this process; call it before any of them is imported.
+    """Switch reporting off in this process; call this before any of them is imported.
 
-    ONNX Runtime notes program and processor while it is imported, and reads the environment for leave to do so.
-    OpenVINO and NNCF fall back on a stub where the reporting package cannot be imported, so it is made to be absent.
-    Where someone imported it earlier, its sender is put to sleep.
+    ONNX Runtime records program and processor while it is imported, unless an environment variable forbids it. OpenVINO
+    and NNCF fall back to a stub if the reporting package cannot be imported, so the import is made to fail. If it was
+    imported earlier, its sender is switched off.
     """
     os.environ.update(dict.fromkeys(SWITCHES, "1"))
     if sys.modules.get(REPORTER) is None:

@@ -1,4 +1,4 @@
-"""How long several things take, measured side by side."""
+"""Time several things side by side."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def median_milliseconds(work: Mapping[str, Callable[[], Any]], *, turns: int) -> dict[str, float]:
-    """The median time of each, all of them in every turn, so that a busy machine slows all alike.
+    """Measure the median time of each; every round runs all of them, so that a busy machine slows them equally.
 
     Args:
-        work: what is timed, by name.
-        turns: how often, after one that warms up.
+        work: functions to time, by name.
+        turns: number of rounds, after one to warm up.
 
     Example:
         >>> sorted(median_milliseconds({"a": list, "b": dict}, turns=3))

@@ -1,4 +1,4 @@
-"""Lesions counted one by one, where a picture holds several or none."""
+"""Count lesions one by one, for pictures with several or none."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SPECK = 1000  # a component this many times smaller than the largest is a slip o
 def count_lesions(pred: ArrayLike, label: ArrayLike) -> tuple[int, int]:
     """Count the lesions of a reference, and those that the prediction touches.
 
-    A lesion is a component of the reference, pixels joined also over corners. Specks below a thousandth of the largest
-    component do not count: hand-drawn masks have some of one or two pixels.
+    A lesion is a component of the reference; pixels also connect by corners. Specks below a thousandth of the largest
+    component do not count, because hand-drawn masks have some of one or two pixels.
 
     Args:
-        pred: mask, bool or 0 and non-zero.
+        pred: mask, boolean or zero and non-zero.
         label: reference of the same size.
 
     Shape:
         - pred, label: ``(H, W)``
 
     Returns:
-        The number of lesions, and of those found.
+        The number of lesions, and how many of them were found.
 
     Raises:
         InputError: when the masks are not two-dimensional, differ in size or hold probabilities.
@@ -55,19 +55,19 @@ def count_lesions(pred: ArrayLike, label: ArrayLike) -> tuple[int, int]:
 
 
 def has_lesion(row: Mapping[str, Any]) -> bool:
-    """Whether the reference of a scored image shows a lesion; tables from before lesions were counted do not say."""
+    """Whether the reference of a scored image shows a lesion; older tables do not say."""
     return str(row.get("lesions", "")) != "0"
 
 
 def summarise_lesions(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Lesions and those found, and the false alarms among the pictures without a lesion.
+    """Count lesions, how many were found, and false alarms among pictures without a lesion.
 
     Args:
-        rows: scored images; empty counts where one does not tell its lesions.
+        rows: scored images; the result is empty if one does not give its lesions.
 
     Returns:
-        ``lesions``, ``lesions_found`` and ``without_lesion``: ``{"n", "false_alarms", "share"}``, the share nan where
-        each picture has a lesion.
+        ``lesions``, ``lesions_found`` and ``without_lesion``: ``{"n", "false_alarms", "share"}``, where the share is
+        nan if every picture has a lesion.
 
     Example:
         >>> rows = [{"lesions": 2, "lesions_found": 1, "false_alarm": 0}, {"lesions": 0, "false_alarm": 1}]

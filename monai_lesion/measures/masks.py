@@ -1,4 +1,4 @@
-"""What is asked of a mask, of a label beside its image, and of a spacing."""
+"""Check masks, labels against their images, and spacings."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Mask = NDArray[np.bool_]
 
 
 def checked_mask(mask: ArrayLike, *, name: str = "mask") -> Mask:
-    """A mask as booleans.
+    """Check a mask and turn it into booleans.
 
     Args:
-        mask: ``(H, W)`` of bool, whole numbers, or reals that are 0 and 1.
-        name: what errors call it.
+        mask: ``(H, W)`` of booleans, whole numbers, or floats that are 0 and 1.
+        name: its name in error messages.
 
     Raises:
         InputError: when it is not two-dimensional or holds probabilities.
     """
     array = np.asarray(mask)
     if array.ndim != 2:
-        raise InputError(name, "must be of shape (H, W)", got=array.shape)
+        raise InputError(name, "must have the shape (H, W)", got=array.shape)
     if array.dtype.kind not in "biu" and not (array.dtype.kind == "f" and np.isin(array, (0, 1)).all()):
         raise InputError(name, "must be a mask", got=f"{array.dtype} other than 0 and 1", fix="Threshold it first")
     return array.astype(bool, copy=False)
@@ -44,9 +44,9 @@ def check_fits(name: object, label: Sequence[int], image: Sequence[int]) -> None
     """Refuse a label that does not fit its image.
 
     Args:
-        name: the label, for the message.
+        name: the label, for the error message.
         label: its rows and columns.
-        image: those of its image.
+        image: rows and columns of its image.
 
     Raises:
         ImageError: when they differ.
@@ -57,7 +57,7 @@ def check_fits(name: object, label: Sequence[int], image: Sequence[int]) -> None
 
 
 def checked_steps(spacing: Sequence[float] | None) -> NDArray[np.float64]:
-    """The row and column step: millimetres, or ones where no spacing is known.
+    """Give the row and column step: in millimetres, or ones if the spacing is unknown.
 
     Raises:
         InputError: when the spacing is not two positive numbers.

@@ -1,4 +1,4 @@
-"""The paper's metrics of one image; everything else is MONAI's."""
+"""The paper's metrics for one image; MONAI has all others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FAILURES = {"missed": "missed", "false_alarm": "false_alarms"}  # flag of an ima
 
 
 def dice(pred: ArrayLike, label: ArrayLike) -> float:
-    """Dice coefficient; 1 when both masks are empty.
+    """Compute the Dice coefficient; 1 when both masks are empty.
 
     Args:
-        pred: mask, bool or 0 and non-zero.
+        pred: mask, boolean or zero and non-zero.
         label: reference of the same size.
 
     Shape:
@@ -39,10 +39,10 @@ def dice(pred: ArrayLike, label: ArrayLike) -> float:
 
 
 def pooled_hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None = None) -> float:
-    """The paper's 95 % Hausdorff distance: the 95th percentile of both directed surface-distance sets pooled.
+    """Compute the paper's 95 % Hausdorff distance: the 95th percentile over both sets of surface distances.
 
     Args:
-        pred: mask, bool or 0 and non-zero.
+        pred: mask, boolean or zero and non-zero.
         label: reference of the same size.
         spacing: row and column step in millimetres; None measures in pixels.
 
@@ -53,7 +53,7 @@ def pooled_hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] |
         The distance in millimetres or pixels; nan when either mask is empty.
 
     Raises:
-        InputError: as :func:`dice`, and when ``spacing`` is not two positive numbers.
+        InputError: see :func:`dice`; also when ``spacing`` is not two positive numbers.
 
     Source:
         Li et al., ISBI 2021; the definition of ``medpy.metric.binary.hd95``.
@@ -67,7 +67,7 @@ def pooled_hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] |
 
 
 def hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None = None) -> float:
-    """MONAI's 95 % Hausdorff distance: the larger of the two directed 95th percentiles.
+    """Compute MONAI's 95 % Hausdorff distance: the larger of the 95th percentiles of the two directions.
 
     Arguments, result and errors are those of :func:`pooled_hd95`.
 
@@ -86,10 +86,10 @@ def hd95(pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None =
 def score_image(
     pred: ArrayLike, label: ArrayLike, *, spacing: Sequence[float] | None = None
 ) -> dict[str, float | bool | int]:
-    """All measures of one image; the surfaces and their distances are found once.
+    """Compute all measures of one image; surfaces and their distances are found only once.
 
     Args:
-        pred: mask, bool or 0 and non-zero.
+        pred: mask, boolean or zero and non-zero.
         label: reference of the same size.
         spacing: row and column step in millimetres; None measures in pixels.
 
@@ -97,13 +97,13 @@ def score_image(
         - pred, label: ``(H, W)``
 
     Returns:
-        ``dice``, ``hd95`` (the paper's, pooled), ``hd95_monai``, ``missed`` (a lesion that nothing found touches)
-        and ``false_alarm`` (something found that touches no lesion); a find in the wrong place is both; ``lesions`` and
-        ``lesions_found`` one by one, see :func:`monai_lesion.measures.lesions.count_lesions`. Without both surfaces the
-        distances are nan.
+        ``dice``, ``hd95`` (the paper's, pooled), ``hd95_monai``, ``missed`` (no part of any lesion was found) and
+        ``false_alarm`` (nothing of what was found touches a lesion); a find in the wrong place is both. ``lesions`` and
+        ``lesions_found`` count lesions one by one, see :func:`monai_lesion.measures.lesions.count_lesions`. The
+        distances are nan when either mask is empty.
 
     Raises:
-        InputError: as :func:`pooled_hd95`.
+        InputError: see :func:`pooled_hd95`.
 
     Example:
         >>> score_image(np.zeros((4, 4), bool), np.eye(4, dtype=bool))  # doctest: +NORMALIZE_WHITESPACE
@@ -136,7 +136,7 @@ def _dice(first: Mask, second: Mask) -> float:
 
 
 def _surface(mask: Mask) -> NDArray[np.float64]:
-    """Row and column of the pixels with a 4-neighbour outside the mask; outside the picture counts as outside.
+    """Find the pixels with a 4-neighbour outside the mask; beyond the picture counts as outside.
 
     Slices within the bounding box give ``mask ^ binary_erosion(mask)`` of medpy and MONAI in a fraction of its time.
     """
@@ -149,7 +149,7 @@ def _surface(mask: Mask) -> NDArray[np.float64]:
 
 
 def _surface_distances(pred: Mask, label: Mask, steps: NDArray[np.float64]) -> Distances | None:
-    """Distances from each surface to the other; None when a mask is empty."""
+    """Measure distances from each surface to the other; None when a mask is empty."""
     from scipy.spatial import cKDTree
 
     if not pred.any() or not label.any():

@@ -1,4 +1,4 @@
-"""The outline of a lesion and what is measured along it: the axes and the perimeter.
+"""Find the outline of a lesion and measure along it: axes and perimeter.
 
 Pixel coordinates are (row, column) with whole numbers at pixel centres. The outline runs halfway between the last
 pixel inside and the first one outside. See docs/explanation/measurements.md.
@@ -20,7 +20,7 @@ MOST_PIXELS = 12  # and never more pixels than these, however flat they are
 
 
 def largest_part(mask: Mask) -> tuple[Mask, tuple[int, int], int]:
-    """The largest part, holes filled, cut to its bounding box; the box's upper left corner; the number of parts."""
+    """Cut out the largest part with filled holes; also give the corner of its bounding box and the number of parts."""
     from scipy.ndimage import label
 
     box, (top, left) = _crop(mask)
@@ -39,7 +39,7 @@ def _crop(mask: Mask) -> tuple[Mask, tuple[int, int]]:
 
 
 def outline_of(lesion: Mask) -> Floats:
-    """The outer outline through the midpoints between neighbours in and out, pixels touching at a corner joined."""
+    """Trace the outer outline, through the midpoints between pixels inside and outside; pixels connect by corners."""
     from skimage.measure import find_contours
 
     outlines = find_contours(np.pad(lesion, 1).astype(np.float64), 0.5, fully_connected="high")
@@ -47,7 +47,7 @@ def outline_of(lesion: Mask) -> Floats:
 
 
 def axes_of(outline: Floats) -> tuple[Floats, Floats]:
-    """Ends of the longest diameter of an outline in mm, and of the longest chord perpendicular to it."""
+    """Find the ends of the longest diameter of an outline in mm, and of the longest chord perpendicular to it."""
     from scipy.spatial import ConvexHull
     from scipy.spatial.distance import pdist, squareform
 
@@ -61,7 +61,7 @@ def axes_of(outline: Floats) -> tuple[Floats, Floats]:
 
 
 def _chord(outline: Floats, direction: Floats) -> Floats:
-    """Ends of the longest chord perpendicular to a direction.
+    """Find the ends of the longest chord perpendicular to a direction.
 
     Between two neighbouring vertices, in the order along the direction, the upper envelope of the edges is convex and
     the lower one concave; so a longest chord passes through a vertex, and only those positions are looked at.
@@ -85,10 +85,10 @@ def _chord(outline: Floats, direction: Floats) -> Floats:
 
 
 def perimeter_of(lesion: Mask, steps: Floats) -> float:
-    """Length of the outline by Crofton's formula: how often parallel lines in many directions cross it.
+    """Measure the outline by Crofton's formula: count how often parallel lines in many directions cross it.
 
-    The outline as drawn is a staircase and would be about 5 % too long; scikit-image's ``perimeter_crofton`` knows
-    square pixels only. Every line runs from pixel to pixel; each direction stands for its share of the half circle.
+    The outline as drawn is a staircase and would be about 5 % too long; scikit-image's ``perimeter_crofton`` handles
+    only square pixels. Every line runs from pixel to pixel; each direction stands for its share of the half circle.
     """
     reach = REACH * float(steps.max())
     downs, rights = (min(int(reach / step), MOST_PIXELS) for step in steps)

@@ -1,4 +1,4 @@
-"""Sizes of a lesion from its mask, each with its unit: millimetres when the picture is calibrated, else pixels.
+"""Measure a lesion from its mask, in millimetres if the picture is calibrated, otherwise in pixels.
 
 ::
 
@@ -70,10 +70,10 @@ class Measurements:
         short_axis: longest chord perpendicular to the long axis, both ends on the outline; a notch is bridged.
         width: extent across the beam, from the leftmost to the rightmost point.
         height: extent along the beam, from the shallowest to the deepest point.
-        area: of the pixels within the outline.
+        area: area of the pixels within the outline.
         perimeter: length of the outline.
-        equivalent_diameter: of the disc of the same area.
-        depth: from the top of the picture, or of the region given, to the shallowest point.
+        equivalent_diameter: diameter of the disc of the same area.
+        depth: distance from the top of the picture, or of the given region, to the shallowest point.
         centroid: mean of the pixels within the outline.
         long_axis_ends: the two ends, the upper one first.
         short_axis_ends: the two ends, the upper one first.
@@ -122,9 +122,9 @@ class CaseMeasurements:
         views: the sizes in each view; None where its mask is empty.
         axes: three perpendicular axes a, b, c in millimetres, or None.
         plane: the view that gives a (its long axis) and b (its short axis); the other gives c (its width).
-        volume: of the ellipsoid with these axes, in mm3, or None.
-        height_difference: how far the two views disagree about the height, which both see, as a share of its mean;
-            0.1 is 10 %. A large one says that the views may not show one lesion.
+        volume: volume of the ellipsoid with these axes, in mm3, or None.
+        height_difference: how much the two views disagree about the height, which both show, as a share of its mean;
+            0.1 is 10 %. A large value suggests that the views do not show the same lesion.
         reason: why there is no volume; empty when there is one.
     """
 
@@ -155,10 +155,11 @@ class CaseMeasurements:
 
 
 def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int = 0) -> Measurements:
-    """Measure the lesion of one view.
+    """Measure the lesion in one view.
 
-    Of several parts (8-connected) the largest is measured, of equal ones the first from the top; its holes count as
-    lesion. Lengths are taken in millimetres from the start, so rows and columns may have different steps.
+    If the mask has several parts (8-connected), the largest is measured, and among equal ones the first from the top.
+    Its holes count as lesion. Lengths are computed in millimetres throughout, so rows and columns may have different
+    steps.
 
     Args:
         mask: bool, or 0 outside and anything else inside.
@@ -169,7 +170,7 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
         - mask: ``(H, W)``
 
     Raises:
-        InputError: when the mask is empty or no mask, the spacing is not two positive steps, or ``top`` lies outside
+        InputError: when the mask is empty or not a mask, the spacing is not two positive steps, or ``top`` lies outside
             the picture or below the lesion's first row.
 
     Example:
@@ -211,19 +212,19 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
 
 
 def measure_case(views: Mapping[str, tuple[ArrayLike, Sequence[float] | None]]) -> CaseMeasurements:
-    """Measure a lesion in its one or two views, and its volume where two perpendicular views are calibrated.
+    """Measure a lesion in its one or two views, and its volume if two perpendicular views are calibrated.
 
     The view with the longer long axis gives a and b, its long and short axis; the third axis, c, is perpendicular to
     that picture: the other view's width across the beam. The volume is π/6 · a · b · c. For an ellipsoid this holds
     however it is tilted within either picture; one that is turned about the beam is underestimated, because neither
-    view shows the turn. Whoever calls answers for the views being perpendicular and through the same lesion.
+    view shows the turn. It is up to you that the views are perpendicular and show the same lesion.
 
     Args:
-        views: name of the view to mask and spacing, as :func:`measure` takes them; two pictures may differ in scale.
+        views: mask and spacing of each view by its name, as :func:`measure` takes them; the scales may differ.
 
     Raises:
-        InputError: when there is no view or more than two, or one breaks a rule of :func:`measure` other than being
-            empty, which makes it None.
+        InputError: when there are no views or more than two, or :func:`measure` refuses one. An empty mask is allowed
+            and gives None.
 
     Source:
         ACR BI-RADS Atlas, 5th edition (2013), ultrasound: three perpendicular dimensions from two views.
@@ -262,7 +263,7 @@ def measure_case(views: Mapping[str, tuple[ArrayLike, Sequence[float] | None]]) 
 
 
 def _rounded(points: Sequence[Point]) -> list[list[float]]:
-    """For JSON, to a thousandth of a pixel."""
+    """Round to a thousandth of a pixel, for JSON."""
     return [[round(coordinate, 3) for coordinate in point] for point in points]
 
 

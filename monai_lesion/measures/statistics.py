@@ -1,4 +1,4 @@
-"""How sure a mean and a difference are: by case, because two views of one lesion are not two observations."""
+"""Confidence of means and differences, by case: two views of one lesion are not two observations."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class PairedTest(NamedTuple):
 def bootstrap_interval(
     values: Numbers, case_ids: Sequence[str], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over images, cases drawn with replacement.
+    """Compute the percentile interval of the mean over images, drawing cases with replacement.
 
     Args:
-        values: nan where an image has no value; seeds are averaged.
+        values: nan for an image without a value; seeds are averaged.
         case_ids: the case of each image.
-        level: of the interval.
+        level: confidence level of the interval.
         resamples: how many draws.
-        seed: of the draws.
+        seed: random seed for the draws.
 
     Shape:
         - values: ``(seeds, images)``
@@ -62,10 +62,10 @@ def bootstrap_interval(
 
 
 def paired_test(differences: Sequence[float] | Numbers) -> PairedTest:
-    """Wilcoxon's signed-rank test, two-sided, of the differences that are numbers.
+    """Test differences by Wilcoxon's two-sided signed-rank test, leaving out nan.
 
     Args:
-        differences: of each pair; nan where one of the two has no value.
+        differences: difference of each pair; nan where one of the two has no value.
 
     Example:
         >>> paired_test([1.0, 2.0, 3.0, 4.0, math.nan])
@@ -82,7 +82,7 @@ def paired_test(differences: Sequence[float] | Numbers) -> PairedTest:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number after Holm; nan stays and does not count.
+    """Correct p-values for their number by Holm's procedure; nan stays nan and does not count.
 
     Source:
         Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 6, 1979.

@@ -1,7 +1,7 @@
 """Tables of scored images that do not hide failures.
 
-A missed lesion has no Hausdorff distance, so a mean over what is left improves with every miss: each mean here
-stands beside the number of failures.
+A missed lesion has no Hausdorff distance, so a mean over the rest improves with every miss. Each mean here is therefore
+shown with the number of failures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Record = Mapping[str, Any]
 
 
 def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[str, Any]:
-    """Mean, standard deviation and quartiles beside the failures; also per value of any column.
+    """Compute mean, standard deviation and quartiles with the number of failures; also by any column.
 
     Args:
         records: one per image: ``case_id``, the keys of :func:`~monai_lesion.measures.metrics.score_image` and any
@@ -37,12 +37,12 @@ def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[s
         ``n`` (images), ``cases``, ``missed``, ``false_alarms``, ``failures`` (images with either); for each of
         ``dice``, ``hd95`` and ``hd95_monai`` the ``n`` images that have it and their ``mean``, ``std`` (sample standard
         deviation, ddof 1; nan for one image), ``q25``, ``median``, ``q75``, nan when no image has it; and
-        ``by``: ``{column: {value: the same}}``. Where the images tell their ``lesions``, Dice is over those that have
+        ``by``: ``{column: {value: the same}}``. If the images give their ``lesions``, Dice is over those that have
         one, and ``lesions``, ``lesions_found`` and ``without_lesion`` are counted, see
         :func:`monai_lesion.measures.lesions.summarise_lesions`.
 
     Raises:
-        InputError: when there are no records, one lacks a key, or none has a column of ``by``.
+        InputError: when there are no records, a record lacks a key, or a column of ``by`` is unknown.
 
     Example:
         >>> from monai_lesion.measures.metrics import score_image
@@ -108,20 +108,20 @@ def write_tables(
 ) -> dict[str, Any]:
     """Write ``per_image.csv``, ``per_case.csv`` and ``summary.json``, each whole or not at all.
 
-    A case has the mean of its views that have the measure, and its failed views counted. What is nan becomes an
+    A case gets the mean over its views that have the measure, and the number of its failed views. A nan becomes an
     empty field in the tables and null in the summary; flags are 0 or 1.
 
     Args:
-        records: as for :func:`summarise`.
-        output_dir: folder, made when absent.
+        records: see :func:`summarise`.
+        output_dir: folder; created if needed.
         by: columns to group the summary by.
-        about: facts that the summary opens with, such as the manifest and the weights.
+        about: facts to put at the start of the summary, such as the manifest and the weights.
 
     Returns:
-        The summary, as of :func:`summarise`.
+        The summary, see :func:`summarise`.
 
     Raises:
-        InputError: as :func:`summarise`, before anything is written.
+        InputError: see :func:`summarise`; raised before anything is written.
     """
     rows = list(records)
     summary = {**(about or {}), **summarise(rows, by)}
@@ -175,13 +175,12 @@ def _replace(path: Path, text: str) -> None:
 
 
 def format_table(summary: Mapping[str, Any], *, unit: str = "") -> str:
-    """Aligned plain text: one line for all images and one per value of each column of ``by``.
+    """Format a summary as aligned text: one line for all images and one for each value of a column of ``by``.
 
-    Lesions found have a column where pictures hold several, and false alarms on pictures without a lesion where there
-    are any.
+    Columns for lesions found, and for false alarms on pictures without a lesion, appear only if they are needed.
 
     Args:
-        summary: of :func:`summarise`.
+        summary: result of :func:`summarise`.
         unit: ``px`` or ``mm``, shown beside the distances when given.
     """
     suffix = f" [{unit}]" if unit else ""

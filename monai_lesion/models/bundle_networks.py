@@ -14,12 +14,14 @@ from torch import nn
 
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.models.descriptions import WEIGHTS
+from monai_lesion.models.trained_networks import input_size_for, network_for
 from monai_lesion.networks.checkpoints import load_weights
-from monai_lesion.networks.definitions import build_network
+from monai_lesion.networks.definitions import build_network, definition_of
+from monai_lesion.networks.weight_files import read_weights
 from monai_lesion.pipeline.steps import Steps
 
 ROOM = "monai_lesion.pipeline.transforms"
-# What may stand in a bundle's config for its steps to be ours; the class ends upright whatever the last steps do.
+# What a bundle's config may contain for its steps to be ours; the class ends upright whatever the last steps do.
 BEFORE = {"_target_": f"{ROOM}.preprocessing", "keys": ["image"]}
 AFTER = {"_target_": f"{ROOM}.postprocessing", "preprocessing": "@preprocessing", "source": "pred", "target": "pred"}
 ENDS = ("upright", "drop_channel")
@@ -35,8 +37,8 @@ class BundleNetwork:
         steps: around the network; None where the bundle has transforms of its own.
         preprocess: its transforms before the network.
         postprocess: its transforms after the network.
-        name: of the bundle's folder.
-        version: of the bundle; empty where it has none.
+        name: name of the bundle's folder.
+        version: version of the bundle; empty where it has none.
     """
 
     network: nn.Module
@@ -49,26 +51,36 @@ class BundleNetwork:
 
 
 def read_bundle(
-    bundle: str | Path, *, weights: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+    bundle: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    as_trained: bool = True,
 ) -> BundleNetwork:
     """Read ``configs/inference.json`` and the weights of a bundle. A bundle is code: its expressions are run.
 
     Args:
         bundle: its folder.
         weights: file of the weights; None takes ``models/model.pt``.
-        overrides: config values, such as ``{"network_def#group_size": 16}``.
+        overrides: config values, such as ``{"network_def#group_size": 16}``; they must not contradict the weights.
+        as_trained: take network and input size from the weights, where these tell them; else the config must agree.
 
     Raises:
-        InputError: when the folder is no bundle, or an override is unknown to it or the network.
-        CheckpointError: when the weights are missing or another network's.
+        InputError: when the folder is not a bundle, or an override is unknown to it or to the network.
+        CheckpointError: when the weights are missing, another network's, or of another input size.
     """
     root = Path(bundle)
     config = root / "configs" / "inference.json"
     if not config.is_file():
-        raise InputError(root, "must be a bundle with configs/inference.json", got="none")
+        raise InputError(root, "must be a bundle with configs/inference.json", got="no such file")
     parser = ConfigParser()
     parser.read_config(str(config))
     parser["bundle_root"], parser["device"] = str(root), "cpu"
+    file = Path(weights or root / "models" / WEIGHTS)
+    if "weights" in parser.config:
+        parser["weights"] = str(file)
+    if as_trained:
+        _take_network(parser, file)
     for key, value in (overrides or {}).items():
         if key.replace("::", "#").split("#")[0] not in parser.config:
             known = ", ".join(name for name in parser.config if not name.startswith("_"))
@@ -77,15 +89,35 @@ def read_bundle(
             parser[key] = value
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(key, f"must be a key of {config}", got=value) from error
+    _take_size(parser, file, named=not as_trained or "spatial_size" in (overrides or {}))
     try:
         definition = _literal(parser)
         network, *around = map(parser.get_parsed_content, ("network_def", "preprocessing", "postprocessing"))
         steps = _steps(parser)
     except Exception as error:  # MONAI wraps whatever a component raises
         raise InputError(config, "must describe network and transforms", got=root_cause(error)) from error
-    load_weights(network, weights or root / "models" / WEIGHTS)
+    load_weights(network, file)
+    if steps is not None:
+        input_size_for(file, steps.input_size, named=True)
     name = root.resolve().name
     return BundleNetwork(network.eval(), definition, steps, around[0], around[1], name, _version(root))
+
+
+def _take_network(parser: ConfigParser, file: Path) -> None:
+    """Set the network that the weights tell, below the overrides: what contradicts it then fails at the weights."""
+    definition = read_weights(file).network_def if file.is_file() else None
+    if definition is not None:
+        parser["network_def"] = definition
+        return
+    own = _literal(parser) if file.is_file() else None
+    if own is not None and (network := build_network(own)) is not (fitting := network_for(file, network)):
+        parser["network_def"] = definition_of(fitting)
+
+
+def _take_size(parser: ConfigParser, file: Path, *, named: bool) -> None:
+    size = parser.config.get("spatial_size")
+    if isinstance(size, (list, tuple)) and all(isinstance(side, int) for side in size):
+        parser["spatial_size"] = list(input_size_for(file, size, named=named))
 
 
 def _literal(parser: ConfigParser) -> dict[str, Any] | None:

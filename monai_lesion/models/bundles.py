@@ -1,4 +1,4 @@
-"""The bundle that belongs to this package: where it lies, which files are part of it, and a copy of it to edit.
+"""The bundle of this package: where it is, which files belong to it, and how to copy it.
 
 ``setup.py`` loads this file before anything is installed, so it needs the standard library only.
 """
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 NAME = "lighter_unet"
 RUNS = "runs"
 CHECKOUT = f"bundles/{NAME}"  # in the project's folder; the wheel has the same below monai_lesion/
-# Named rather than excluded, so that logs, caches, editors' copies and other people's checkpoints stay out.
+# A list of what belongs, not of what does not, so that logs, caches, backups and other checkpoints stay out.
 ENDINGS = {
     "configs": (".json", ".yaml", ".yml", ".conf"),
     "docs": (".md", ".txt", ".png", ".jpg", ".svg"),
@@ -28,7 +28,7 @@ _ROOTED = ("train.json", "inference.json")  # the configs that stand alone
 
 
 def bundle_folder() -> Path:
-    """The folder of the bundle that came with this package: in the installation, or in the checkout it runs from.
+    """Find the bundle of this package, in the installation or in the checkout it runs from.
 
     Example:
         >>> (bundle_folder() / "configs" / "train.json").is_file()
@@ -39,7 +39,7 @@ def bundle_folder() -> Path:
 
 
 def bundle_files(root: Path) -> list[str]:
-    """The files of a bundle that are part of it, by their paths in the folder; without weights.
+    """List the files that belong to a bundle, as paths in its folder; without weights.
 
     Args:
         root: folder of the bundle.
@@ -56,14 +56,14 @@ def bundle_files(root: Path) -> list[str]:
 
 
 def run_root() -> str:
-    """The ``bundle_root`` of a config that is told none: the bundle in the project's folder, elsewhere ``runs``.
+    """Choose the default ``bundle_root`` of a config: the bundle in the project's folder, elsewhere ``runs``.
 
-    Below it a run keeps ``models/`` and ``eval/``, so a training never writes into an installation. MONAI Label,
-    ``MonaiAlgo``, ``LesionSegmenter.from_bundle`` and :func:`init_bundle` all set a ``bundle_root`` of their own.
+    In it a run keeps ``models/`` and ``eval/``, so a training never writes into an installation. MONAI Label,
+    ``MonaiAlgo``, ``LesionSegmenter.from_bundle`` and :func:`init_bundle` all set their own ``bundle_root``.
     """
     if Path(CHECKOUT, "configs", "train.json").is_file():
         return CHECKOUT
-    logger.info("bundle_root is %s, for there is no %s in this folder", RUNS, CHECKOUT)
+    logger.info("bundle_root is %s, because this folder has no %s", RUNS, CHECKOUT)
     return RUNS
 
 
@@ -71,21 +71,23 @@ def init_bundle(output: str | Path) -> Path:
     """Copy the bundle of this package, without weights, to edit and train; the copy's runs stay inside it.
 
     Args:
-        output: folder to make; it must not exist, or be empty. It becomes the ``bundle_root`` of the copied configs,
+        output: new or empty folder. It becomes the ``bundle_root`` of the copied configs,
             so that they work from any folder.
 
     Returns:
         The absolute path of ``output``.
 
     Raises:
-        InputError: when the folder is taken, or the package came without its bundle.
+        InputError: when the folder is in use, or the package came without its bundle.
     """
     root, target = bundle_folder(), Path(output).absolute()
     names = bundle_files(root)
     if f"configs/{_ROOTED[0]}" not in names:
-        raise InputError(root, "must be the bundle of the package", got="none", fix="Install monai-lesion again")
+        raise InputError(root, "must be the bundle of the package", got="no bundle", fix="Install monai-lesion again")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(target, "must be a new or empty folder", got="something there", fix="Name another")
+        raise InputError(
+            target, "must be a new or empty folder", got="a folder with files in it", fix="Choose another folder"
+        )
     with replacing_folder(target) as partial:
         for name in names:
             copy = partial / name
@@ -97,7 +99,7 @@ def init_bundle(output: str | Path) -> Path:
 
 
 def _set_root(config: Path, root: Path) -> None:
-    """Set ``bundle_root`` in the text, for a config is laid out by hand."""
+    """Set ``bundle_root`` by editing the text, which keeps the layout of the config."""
     text = config.read_text(encoding="utf-8")
     key = '"bundle_root": '
     former = json.dumps(json.loads(text)["bundle_root"])

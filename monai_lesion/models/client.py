@@ -74,7 +74,7 @@ class Model:
     """An exported folder, ready to segment.
 
     Args:
-        folder: of the model.
+        folder: folder of the model.
 
     Raises:
         ModelError: when the folder is damaged, of another version, or its runtime is not installed.

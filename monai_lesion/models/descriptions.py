@@ -1,4 +1,4 @@
-"""``model.json``: everything that decides a mask, written and read whole; neither PyTorch nor MONAI is imported."""
+"""``model.json``: everything that decides a mask; imports neither PyTorch nor MONAI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monai_lesion.pipeline.steps import Steps
 SCHEMA = 2
 FILE = "model.json"
 FORMATS = {"torchscript": ("model.pt",), "onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
-WEIGHTS = "model.pt"  # beside a model of ONNX or OpenVINO: what training and MONAI go on from
+WEIGHTS = "model.pt"  # beside a model of ONNX or OpenVINO: the weights for PyTorch, to train on from
 LICENCE = "Code: Apache-2.0. Weights: the terms of whoever trained them, and of the data"
 RULE = "must be the description that monai_lesion writes into a model folder"
 
@@ -28,27 +28,28 @@ class ModelDescription:
     """What a model is.
 
     Args:
-        name: short, such as ``"pocket"``.
-        network: in human words, such as ``"LightUNet(width=0.125)"``.
-        weights_id: of :func:`monai_lesion.networks.identity.weights_id`; of a folder with schema 1 the hash that was
+        name: short name, such as ``"pocket"``.
+        network: readable description, such as ``"LightUNet(width=0.125)"``.
+        weights_id: from :func:`monai_lesion.networks.identity.weights_id`; of a folder with schema 1 the hash that was
             in use then.
-        steps: what stands before and after the network.
+        steps: what happens before and after the network.
         format: ``"onnx"``, ``"openvino"`` or ``"torchscript"``.
-        precision: of the arithmetic, ``"fp32"`` or ``"int8"``.
-        stored: of the weights in the file, ``"fp32"``, ``"fp16"`` or ``"int8"``.
-        end_to_end: whether picture goes in and mask comes out; else network input and logits.
-        network_def: class and arguments, from which the network is built again; None for one that is not of
+        precision: precision of the arithmetic, ``"fp32"`` or ``"int8"``.
+        stored: precision of the weights in the file, ``"fp32"``, ``"fp16"`` or ``"int8"``.
+        end_to_end: whether the model takes a picture and gives a mask; otherwise it takes the network's input and gives
+            logits.
+        network_def: class and arguments to rebuild the network; None for one from outside
             :mod:`monai_lesion.networks`.
-        calibration: of decision, trust and intervals; None where nobody calibrated.
+        calibration: calibration of decision, trust and intervals; None without one.
         inputs: type and shape of each.
         outputs: type and shape of each.
-        opset: of ONNX; None for TorchScript.
-        licence: of the weights.
-        notice: what they are not for.
+        opset: ONNX opset; None for TorchScript.
+        licence: licence of the weights.
+        notice: what the weights must not be used for.
         software: what wrote the folder.
-        bundle_version: of the bundle that the network came from; empty without one.
+        bundle_version: version of the bundle that the network came from; empty without one.
         made_with: versions of the packages that made it.
-        files: SHA-256 of each file; of :data:`WEIGHTS` too where it lies beside the model.
+        files: SHA-256 of each file, :data:`WEIGHTS` included if it lies beside the model.
     """
 
     name: str
@@ -77,21 +78,21 @@ class ModelDescription:
         return FORMATS[self.format][0]
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``model.json`` holds it."""
+        """The content of ``model.json``."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "steps"}
         first = {name: values.pop(name) for name in ("name", "network", "network_def", "weights_id")}
         return {"schema": SCHEMA, **first, **self.steps.to_dict(), **values}
 
     @classmethod
     def of(cls, content: Mapping[str, Any], where: object = FILE) -> ModelDescription:
-        """The description that a mapping holds, checked whole.
+        """Read and check a description.
 
         Args:
-            content: of ``model.json``; keys that are not known are left out.
-            where: the file, for errors.
+            content: content of ``model.json``; unknown keys are ignored.
+            where: the file, for error messages.
 
         Raises:
-            InputError: for another schema, a key that is missing, or a value that breaks a rule.
+            InputError: for another schema, a missing key, or a value that breaks a rule.
         """
         schema = content.get("schema")
         if schema == 1:
@@ -101,14 +102,14 @@ class ModelDescription:
             raise InputError(where, f"must have schema {SCHEMA}", got=got, fix="Export the network again")
         for name, (holds, rule) in RULES.items():
             if name not in content:
-                raise InputError(where, f"must tell {name}", got="nothing", fix="Export the network again")
+                raise InputError(where, f"must give {name}", got="nothing", fix="Export the network again")
             if not holds(content[name]):
                 raise InputError(where, f"{name} must be {rule}", got=_shown(content[name]))
         if content["stored"] == "int8" and content["precision"] != "int8":
             raise InputError(where, "stored as int8 must be computed in int8", got=content["precision"])
         missing = [name for name in FORMATS[content["format"]] if name not in content["files"]]
         if missing:
-            raise InputError(where, f"files must tell the hash of {missing[0]}", got="nothing")
+            raise InputError(where, f"files must give the hash of {missing[0]}", got="nothing")
         try:
             steps = Steps.of(content)
         except InputError as error:
@@ -149,7 +150,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda value: _text(value, most=64), "a text of 1 to 64 characters"),
     "network": (lambda value: _text(value, most=64), "a text of 1 to 64 characters"),
     "weights_id": (_is_hash, "64 hexadecimal digits"),
-    "format": (lambda value: isinstance(value, str) and value in FORMATS, f"of {', '.join(FORMATS)}"),
+    "format": (lambda value: isinstance(value, str) and value in FORMATS, f"one of {', '.join(FORMATS)}"),
     "precision": (lambda value: value in ("fp32", "int8"), "fp32 or int8"),
     "stored": (lambda value: value in ("fp32", "fp16", "int8"), "fp32, fp16 or int8"),
     "end_to_end": (lambda value: isinstance(value, bool), "true or false"),
@@ -168,7 +169,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _of_schema_1(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What an export of an earlier version says, in today's words. It always took the largest component."""
+    """Translate what an export of an earlier version says; those always kept the largest component."""
     renamed = {"weights_id": "weights_sha256", "input_size": "spatial_size"}
     known = {new: content[old] for new, old in renamed.items() if old in content}
     network, precision = content.get("network"), content.get("precision")
@@ -184,10 +185,10 @@ def _shown(value: Any) -> str:
 
 
 def read_description(folder: Path) -> ModelDescription:
-    """The description in a folder, after a check that its model is the one that was written.
+    """Read the description in a folder, and check that the model beside it is the one it describes.
 
     Raises:
-        InputError: when it is missing, breaks a rule, or the model's file is missing or another.
+        InputError: when it is missing or breaks a rule, or the model's file is missing or has changed.
     """
     file = folder / FILE
     description = ModelDescription.of(read_object(file, RULE), file)
@@ -197,21 +198,21 @@ def read_description(folder: Path) -> ModelDescription:
 
 
 def check_file(file: Path, expected: str) -> None:
-    """See that a file is the one whose hash was written down.
+    """Check a file against its recorded hash.
 
     Raises:
-        InputError: when it is missing or another.
+        InputError: when the file is missing or has changed.
     """
     if not file.is_file() or file_sha256(file) != expected:
         rule, fix = "must be the file that was written with model.json", "Copy the folder again, or export it again"
-        raise InputError(file, rule, got="another or none", fix=fix)
+        raise InputError(file, rule, got="another file or none", fix=fix)
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:
     """Write ``model.json``, whole or not at all.
 
     Raises:
-        InputError: for a description that could not be read again.
+        InputError: for a description that :func:`read_description` would refuse.
     """
     content = description.to_dict()
     ModelDescription.of(content, folder / FILE)

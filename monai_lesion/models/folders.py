@@ -1,4 +1,4 @@
-"""Model folders, opened: ``model.json`` and its model; PyTorch is imported only where it runs.
+"""Open model folders: ``model.json`` and its model. PyTorch is imported only to run it.
 
 ::
 
@@ -32,7 +32,7 @@ Found = tuple[Array, Array, "Array | None"]  # mask, probability, scores
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model folder whose description and model file were checked; :func:`read_model` makes it.
+    """A model folder that :func:`read_model` has read and checked.
 
     Attributes:
         path: the folder.
@@ -44,32 +44,32 @@ class ModelFolder:
 
     @property
     def model(self) -> Path:
-        """The model's file."""
+        """File of the model."""
         return self.path / self.description.model
 
     @property
     def weights(self) -> Path:
-        """The weights that the model was made of; a folder may lack them."""
+        """File of the weights that the model was made from; it may be missing."""
         return self.path / WEIGHTS
 
     @property
     def card(self) -> Path:
-        """The model card; a folder may lack it."""
+        """The model card; it may be missing."""
         return self.path / "card.md"
 
     @property
     def is_current(self) -> bool:
-        """Whether the weights beside the model are those that it was made of, or absent."""
+        """Whether the weights beside the model are those it was made from, or missing."""
         known = self.description.files.get(WEIGHTS)
         if self.description.model == WEIGHTS or not self.weights.is_file():
             return True
         return known is not None and file_sha256(self.weights) == known
 
     def network(self) -> nn.Module:
-        """The network in PyTorch, in evaluation mode; it takes the channels in its own order.
+        """Build the network in PyTorch, in evaluation mode; it takes the channels in its own order.
 
         Raises:
-            InputError: when the folder holds no weights or definition of a network, or they are not the model's.
+            InputError: when the folder lacks weights or the definition of a network, or they are not the model's.
             CheckpointError: when the weights do not fit.
         """
         from monai_lesion.networks.checkpoints import load_weights
@@ -84,23 +84,24 @@ class ModelFolder:
 
 
 def read_model(folder: str | Path) -> ModelFolder:
-    """A model folder, checked.
+    """Read and check a model folder.
 
     Raises:
-        InputError: when it is no model folder, damaged, or of another version.
+        InputError: when it is not a model folder, is damaged, or has another version.
     """
     path = Path(folder)
     if not (path / FILE).is_file():
-        raise InputError(path, f"must be a model folder with {FILE}", got="none" if path.is_dir() else "no folder")
+        got = "a folder without it" if path.is_dir() else "no such folder"
+        raise InputError(path, f"must be a model folder with {FILE}", got=got)
     return ModelFolder(path, read_description(path))
 
 
 def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
-    """What runs the model of a folder.
+    """Open the runtime that runs the model of a folder.
 
     Args:
         model: written without ``--end-to-end``.
-        execution: None for its runtime takes the model's own, with another device than the CPU PyTorch.
+        execution: runtime None takes the model's own, or PyTorch on a device other than the CPU.
 
     Raises:
         InputError: for a runtime or a precision that the model cannot have, or a package that is not installed.
@@ -137,7 +138,7 @@ def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
 
 
 def _opened_anew(model: ModelFolder, execution: Execution) -> Runtime:
-    """Another runtime or precision than the model's file has."""
+    """Open the model in a runtime or precision that its file does not have."""
     from monai_lesion.pipeline.graphs import takes_rgb
     from monai_lesion.runtimes.factories import open_model, open_runtime
 
@@ -151,10 +152,10 @@ def _opened_anew(model: ModelFolder, execution: Execution) -> Runtime:
 
 
 def open_same(folder: Path, weights_id: str, execution: Execution) -> Runtime:
-    """The model of a folder in place of a network of the same weights.
+    """Open the model of a folder to replace a network with the same weights.
 
     Raises:
-        InputError: when it is of other weights, end to end, or as :func:`read_model` and :func:`open_folder`.
+        InputError: when it has other weights or is end to end, or when :func:`read_model` or :func:`open_folder` fails.
     """
     if not folder.is_dir():
         rule = f"must be auto, {', '.join(NAMES)} or the folder of a model"
@@ -197,7 +198,7 @@ class WholeModel:
         self.run: Callable[[Array], list[Any]] = _whole_runs(model)
 
     def __call__(self, pixels: Array) -> Found:
-        """Mask, probability and scores of a uint8 picture ``(H, W, 3)``."""
+        """Find mask, probability and scores of a uint8 picture ``(H, W, 3)``."""
         mask, probability, *scores = self.run(pixels)
         return clean(mask, self.keep), np.ascontiguousarray(probability), scores[0] if scores else None
 

@@ -1,4 +1,4 @@
-"""Model folders, written; presets, trainings and exports all by this way."""
+"""Write model folders: for presets, trainings and exports alike."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from monai_lesion.models.descriptions import (
 )
 from monai_lesion.networks.checkpoints import describe
 from monai_lesion.networks.definitions import definition_of
-from monai_lesion.networks.identities import without_pretraining
 from monai_lesion.networks.identity import weights_id
+from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.pipeline.graphs import EndToEnd, ScoredEndToEnd, takes_rgb
 from monai_lesion.pipeline.steps import Steps
 from monai_lesion.runtimes import conversions
@@ -58,36 +58,36 @@ def write_model_folder(
         network -- merge -- convert -- (quantise) -- (steps around it) -- model.onnx
                                                                           model.json, last
 
-    Whoever reads the folder meanwhile, or after a kill, finds a whole model or none: the old ``model.json`` goes first
-    and the new one comes last.
+    A reader never finds half a model, not even after a kill: the old ``model.json`` is removed first and the new one
+    written last.
 
     Args:
-        network: as trained, taking channels in ``steps.channel_order``; it is left as it is.
-        folder: made when absent. ``model.pt`` in it is taken for the network's weights, and its hash noted.
-        steps: around the network.
-        network_def: class and arguments of the network; None tells them by its tensors, where they are the paper's.
-        name: of the model; None takes the folder's.
+        network: the trained network, which takes channels in ``steps.channel_order``; it is not changed.
+        folder: created if needed. A ``model.pt`` in it counts as the network's weights, and its hash is recorded.
+        steps: what happens before and after the network.
+        network_def: class and arguments of the network; None recognises one of the paper's networks by its tensors.
+        name: name of the model; None takes the folder's.
         format: ``"onnx"``, ``"openvino"`` or ``"torchscript"``.
-        end_to_end: put everything but the choice of the component into the model.
+        end_to_end: build everything but the choice of the component into the model.
         int8: pictures to quantise with; None gives fp32.
         half: store the weights of an fp32 model in half precision.
-        calibration: of decision, trust and intervals, for ``model.json``.
-        bundle_version: of the bundle that the network came from.
-        licence: of the weights.
+        calibration: calibration of decision, trust and intervals, for ``model.json``.
+        bundle_version: version of the bundle that the network came from.
+        licence: licence of the weights.
 
     Returns:
-        What was written into ``model.json``.
+        The description that ``model.json`` holds.
 
     Raises:
-        InputError: for a format that is not known or cannot hold int8 or half precision, another order end to end, a
-            package that is missing, a network that cannot be converted, or TorchScript where ``model.pt`` is there.
+        InputError: for an unknown format or one that cannot hold int8 or half precision, another order end to end, a
+            missing package, a network that cannot be converted, or TorchScript where ``model.pt`` exists.
         OSError: when the folder cannot be written.
     """
     target = Path(folder)
     precision = "fp32" if int8 is None else "int8"
     check_format(format, precision=precision, half=half, end_to_end=end_to_end, steps=steps)
     if format == "torchscript" and (target / WEIGHTS).exists():
-        raise InputError(target / WEIGHTS, "must not be there already", got="a file", fix="Choose another folder")
+        raise InputError(target / WEIGHTS, "must not exist yet", got="a file", fix="Choose another folder")
     state, definition = (
         network.state_dict(),
         definition_of(network) if network_def is None else without_pretraining(dict(network_def)),
@@ -126,13 +126,13 @@ def write_model_folder(
 
 
 def check_format(format: str, *, precision: str, half: bool = False, end_to_end: bool = False, steps: Steps) -> None:
-    """See that a model can be written, before the long work.
+    """Check that a model can be written, before the long work begins.
 
     Raises:
-        InputError: as :func:`write_model_folder`.
+        InputError: see :func:`write_model_folder`.
     """
     if format not in FORMATS:
-        raise InputError("format", f"must be of {', '.join(FORMATS)}", got=format)
+        raise InputError("format", f"must be one of {', '.join(FORMATS)}", got=format)
     if precision == "int8" and format == "torchscript":
         raise InputError("format", "for int8 must be onnx or openvino", got=format)
     if half and (precision == "int8" or format != "onnx"):
@@ -196,7 +196,7 @@ def _tensors(network: nn.Module, steps: Steps, format: str, end_to_end: bool) ->
 
 
 def copy_client(folder: Path) -> None:
-    """Put the client into a folder: the modules of this package that it is made of, importing each other there."""
+    """Copy the client into a folder: modules of this package, changed to import each other from there."""
     from monai_lesion.machine import reporting
     from monai_lesion.models import client
     from monai_lesion.pipeline import operations

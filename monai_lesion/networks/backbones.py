@@ -74,12 +74,12 @@ class InvertedResidual(nn.Module):
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
-        stride: of the depthwise convolution.
-        dilation: of the depthwise convolution.
+        stride: stride of the depthwise convolution.
+        dilation: dilation of the depthwise convolution.
         expansion: how many times wider the middle is; 1 leaves the first convolution out.
-        kernel_size: of the depthwise convolution.
-        norm: as of :func:`convolution`.
-        same: as of :func:`convolution`.
+        kernel_size: kernel size of the depthwise convolution.
+        norm: see :func:`convolution`.
+        same: see :func:`convolution`.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class Bottleneck(nn.Module):
     Args:
         in_channels: number of input channels.
         mid_channels: channels of the 3 x 3 convolution; the output has four times as many.
-        stride: of the 3 x 3 convolution.
-        dilation: of the 3 x 3 convolution.
+        stride: stride of the 3 x 3 convolution.
+        dilation: dilation of the 3 x 3 convolution.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, *, stride: int, dilation: int) -> None:

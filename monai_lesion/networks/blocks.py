@@ -1,4 +1,4 @@
-"""The parts that the U-Net family is made of: convolutions, conv sets and stages."""
+"""The building blocks of the U-nets: convolutions, conv sets and stages."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ class Up(nn.Module):
                                    cat [skip, x] -- stage --
         skip ----------------------+
 
-    Up-sampling is (bi, tri)linear with aligned corners. Where pooling did not divide a side, zeros are added
-    half before and half after, as the authors' code does. Without a skip, the stage sees what was enlarged alone.
+    Up-sampling is (bi, tri)linear with aligned corners. Where pooling did not divide a side evenly, zeros are
+    added half before and half after, as in the authors' code. Without a skip, the stage sees only the enlarged input.
 
     Args:
         spatial_dims: 2 or 3.
@@ -162,7 +162,7 @@ class Up(nn.Module):
         self.stage = stage
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
-        """Merge ``x`` ``(B, C1, H, W)`` with ``skip`` ``(B, C2, 2H or 2H + 1, 2W or 2W + 1)``, where there is one."""
+        """Merge ``x`` ``(B, C1, H, W)`` with ``skip`` ``(B, C2, 2H or 2H + 1, 2W or 2W + 1)``, if there is one."""
         x = self.up(x)
         if skip is None:
             return self.stage(x)  # type: ignore[no-any-return]

@@ -1,16 +1,19 @@
-"""Weights into a network, or one clear reason why not."""
+"""Load weights into a network, or give one clear reason why that fails."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from monai_lesion.errors import CheckpointError
-from monai_lesion.networks.identities import describe, override
+from monai_lesion.networks.definitions import definition_of
+from monai_lesion.networks.recognition import describe, override
 from monai_lesion.networks.trust_heads import TrustHeads
-from monai_lesion.networks.weight_files import read_state
+from monai_lesion.networks.weight_files import read_state, read_weights
 
 __all__ = ["describe", "load_weights", "read_state", "start_from"]
 logger = logging.getLogger(__name__)
@@ -29,7 +32,8 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     Raises:
         CheckpointError: when the file is missing, damaged, or belongs to another variant.
     """
-    state, own = read_state(path), network.state_dict()
+    weights, own = read_weights(path), network.state_dict()
+    state = weights.state
     wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
     wrong += [name for name in state if name not in own]
     if wrong:
@@ -40,26 +44,38 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
             known = override(state)
             fix = f"Set network_def to the network that was trained{': ' if known else ''}{known}"
         raise CheckpointError(path, f"must hold weights of {describe(own)}", got=found, fix=fix)
+    strides = [_stride(definition) for definition in (definition_of(network), weights.network_def)]
+    if None not in strides and strides[0] != strides[1]:  # the shapes are the same
+        fix = f"Set network_def#stride to {strides[1]}"
+        raise CheckpointError(path, f"must hold weights of stride {strides[0]}", got=strides[1], fix=fix)
     network.load_state_dict(state)
     return network
 
 
+def _stride(definition: Mapping[str, Any] | None) -> Any:
+    """The stride of an FCN, also of one within a network; None for other networks."""
+    if definition is None:
+        return None
+    inner = definition.get("network")
+    return _stride(inner) if isinstance(inner, Mapping) else definition.get("stride")
+
+
 def start_from(network: nn.Module, path: str | Path | None) -> nn.Module:
-    """The network with the weights that a training starts from; as it is where none are named.
+    """Load the weights that a training starts from; without any, leave the network as it is.
 
     :class:`~monai_lesion.networks.TrustHeads` may start from the weights of its network alone; the heads are then new.
 
     Args:
         network: the network; changed in place.
-        path: as of :func:`load_weights`, or None.
+        path: see :func:`load_weights`; None loads nothing.
 
     Raises:
-        CheckpointError: as :func:`load_weights`.
+        CheckpointError: see :func:`load_weights`.
     """
     if path is None:
         return network
     if isinstance(network, TrustHeads) and read_state(path).keys() == network.network.state_dict().keys():
-        logger.info("%s holds no scores: the heads of presence and quality start new", path)
+        logger.info("%s has no scores: the heads for presence and quality start untrained", path)
         load_weights(network.network, path)
         return network
     return load_weights(network, path)

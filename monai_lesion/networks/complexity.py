@@ -1,4 +1,4 @@
-"""What the networks cost: parameters and arithmetic, the paper's beside its results."""
+"""Count parameters and arithmetic of the networks, with the results that the paper reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
 
 
 class Result(NamedTuple):
-    """A mean and its standard deviation over the paper's three trainings."""
+    """Mean and standard deviation over the paper's three trainings."""
 
     mean: float
     std: float
@@ -48,7 +48,7 @@ class Variant:
 
     @property
     def network_def(self) -> dict[str, Any]:
-        """The variant as a config of the bundle has it."""
+        """The variant as a bundle's config writes it."""
         return {"_target_": f"monai_lesion.networks.{getattr(self.network, '__name__', '')}", **self.options}
 
     def build(self, **options: Any) -> nn.Module:
@@ -115,7 +115,7 @@ class Complexity(NamedTuple):
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of parameters, the paper's measure of weight.
+    """Count parameters, the paper's measure of weight.
 
     Example:
         >>> count_parameters(LighterUNet(group_size=8))
@@ -125,10 +125,9 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 256, 256)) -> int:
-    """The floating-point operations of the convolutions in one forward pass, a multiply-add counted as two.
+    """Count the floating-point operations of the convolutions in one forward pass; a multiply-add is two.
 
-    Nothing is computed: the network runs on PyTorch's meta device, which knows shapes only. Its own weights stay as
-    and where they are.
+    Nothing is computed: the network runs on PyTorch's meta device, which knows only shapes. Its weights do not change.
 
     Args:
         network: any network that takes one tensor.
@@ -151,10 +150,10 @@ def count_flops(network: nn.Module, input_shape: tuple[int, ...] = (1, 3, 256, 2
 
 
 def complexity_table(*, width: float = 1.0) -> list[Complexity]:
-    """Parameters and arithmetic of the paper's networks, in its order and with its results, then of the others.
+    """List parameters and arithmetic of the paper's networks, in its order and with its results, then of the others.
 
     Args:
-        width: of the U-nets; with another than the paper's 1 the table has the ten U-nets, without results.
+        width: multiplies the channels of the U-nets; any but the paper's 1 gives the ten U-nets without results.
 
     Raises:
         InputError: for a width that the networks refuse. A group size that does not divide the layers of that width
@@ -190,7 +189,7 @@ def _row(
 
 
 def format_complexity(rows: list[Complexity]) -> str:
-    """The table in Markdown, for the command line and the documentation; the paper's networks in one of their own."""
+    """Write Markdown tables for the command line and the documentation, one of them for the paper's networks."""
     paper, others = ([row for row in rows if (row.dice is None) == other] for other in (False, True))
     head, line = "| network | parameters | GFLOP at 256 x 256 |", "|---|---:|---:|"
     tables = []

@@ -1,4 +1,4 @@
-"""What every network here promises: its arguments checked, logits of the input's size, clear refusals."""
+"""What every network here guarantees: checked arguments, logits of the input's size, clear errors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MIN_SIZE = 16  # four 2 x 2 poolings of the U-nets
 
 
 class SegmentationNetwork(nn.Module):
-    """A network that turns a picture into logits of its size, by way of its features.
+    """A network that computes features of a picture, and from them logits of the picture's size.
 
     ::
 
         image -- encode -- [features at full size, ..., deepest features] -- decode -- logits
 
     A class defines ``encode``, ``decode`` and ``deep_channels``, the channels of the deepest features, on which
-    further outputs can stand (:class:`~monai_lesion.networks.TrustHeads`).
+    further outputs can be built (:class:`~monai_lesion.networks.TrustHeads`).
 
     Args:
         spatial_dims: 2 for images, 3 for volumes.
@@ -63,7 +63,7 @@ class SegmentationNetwork(nn.Module):
         return self.decode(self.encode(x))
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """The parameters that began pre-trained, which a recipe may move more slowly; none here."""
+        """List pre-trained parameters, which a recipe may train more slowly; none here."""
         return []
 
     @torch.jit.unused
@@ -71,7 +71,7 @@ class SegmentationNetwork(nn.Module):
         """Refuse an input of another shape.
 
         Raises:
-            InputError: naming the shape that is wanted.
+            InputError: names the required shape.
         """
         if x.dim() != 2 + self.spatial_dims or x.shape[1] != self.in_channels:
             axes = "(B, {}, H, W{})".format(self.in_channels, ", D" if self.spatial_dims == 3 else "")
@@ -81,7 +81,7 @@ class SegmentationNetwork(nn.Module):
 
 
 def logits_of(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """The logits of a network's output: a network may return a tuple, and logits come first.
+    """Take the logits from a network's output: a network may return a tuple, in which logits come first.
 
     Example:
         >>> logits, scores = torch.zeros(1, 1, 32, 32), torch.zeros(1, 2)
@@ -101,17 +101,17 @@ def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
 
 
 def crop_like(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Undo :func:`pad_to_multiple`: the middle of ``x``, of the size of ``like``."""
+    """Undo :func:`pad_to_multiple`: cut the middle of ``x`` to the size of ``like``."""
     for axis in range(2, x.dim()):
         x = x.narrow(axis, (x.shape[axis] - like.shape[axis]) // 2, like.shape[axis])
     return x
 
 
 def initialise_for_relu(network: nn.Module) -> None:
-    """He's initialisation of every convolution, biases 0.
+    """Initialise every convolution as He et al. do, with zero biases.
 
     PyTorch's default halves the signal in each layer with a ReLU; without batch normalisation thirteen such layers
-    leave hardly a gradient.
+    leave almost no gradient.
 
     Source:
         He et al., *Delving deep into rectifiers*, ICCV 2015.

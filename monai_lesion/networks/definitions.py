@@ -1,4 +1,4 @@
-"""From a ``network_def``, the bundle's description of a network, to the network, without MONAI's config parser."""
+"""Build a network from its ``network_def``, as bundles describe it, without MONAI's config parser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from monai_lesion.errors import InputError
-from monai_lesion.networks.identities import identify
+from monai_lesion.networks.recognition import identify
+from monai_lesion.networks.trust_heads import TrustHeads
 
 TARGET = "_target_"
 ROOM = "monai_lesion.networks"
@@ -19,7 +21,7 @@ EXPRESSIONS = ("$", "@", "%")  # by which a config of MONAI means code, another 
 def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) -> nn.Module:
     """Build the network that a ``network_def`` describes: a class and its arguments, which are plain values.
 
-    An argument may be a ``network_def`` itself, as of a network around another.
+    An argument may itself be a ``network_def``, for a network around another.
 
     Args:
         network_def: ``{"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8}``.
@@ -27,7 +29,7 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
             came with weights must not decide what is imported.
 
     Raises:
-        InputError: when it is no such description, names another class, or the class refuses its arguments.
+        InputError: when it is not such a description, names another class, or the class refuses its arguments.
 
     Example:
         >>> type(build_network({"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8})).__name__
@@ -39,8 +41,12 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
     return _build(network_def, "network_def", any_class)
 
 
-def definition_of(network: nn.Module) -> dict[str, Any] | None:
-    """The ``network_def`` of one of the paper's networks, told by its tensors; None for any other.
+def definition_of(network: nn.Module, *, dropout: bool = False) -> dict[str, Any] | None:
+    """The ``network_def`` of one of our networks, told by its tensors; None for any other.
+
+    Args:
+        network: in any precision and on any device; merged sets are told as they were before.
+        dropout: tell that too; it matters only where the network is trained on.
 
     Example:
         >>> from monai_lesion.networks import LighterUNet
@@ -54,7 +60,21 @@ def definition_of(network: nn.Module) -> dict[str, Any] | None:
     arguments = {name: value for name, value in found[1].items() if defaults.get(name) != value}
     if (stride := getattr(network, "stride", None)) is not None:  # of an FCN: not in its shapes
         arguments["stride"] = stride
+    if isinstance(network, TrustHeads):
+        arguments["network"] = definition_of(network.network, dropout=dropout)
+        if arguments["network"] is None:
+            return None
+    if dropout:
+        arguments["dropout"] = _dropout(network)
     return {"_target_": f"{ROOM}.{found[0].__name__}", **arguments}
+
+
+def _dropout(network: nn.Module) -> float:
+    """The share that a network drops; without a network within it."""
+    inner = network.network if isinstance(network, TrustHeads) else None
+    skipped = set() if inner is None else set(inner.modules())
+    layers = (layer for layer in network.modules() if isinstance(layer, _DropoutNd) and layer not in skipped)
+    return next((float(layer.p) for layer in layers), 0.0)
 
 
 def _build(definition: Any, where: str, any_class: bool) -> nn.Module:
@@ -94,7 +114,7 @@ def _class(target: str, where: str, any_class: bool) -> Callable[..., Any]:
 
 
 def _argument(value: Any, where: str, any_class: bool) -> Any:
-    """A plain value, or the network of a definition within a definition."""
+    """Read a plain value, or build the network of a nested definition."""
     if isinstance(value, Mapping):
         if TARGET in value:
             return _build(value, where, any_class)

@@ -122,7 +122,7 @@ def load_imagenet(encoder: EfficientNetLite, name: str) -> None:
 
     Args:
         encoder: changed in place.
-        name: of the encoder, one of :data:`ENCODERS`.
+        name: the encoder, one of :data:`ENCODERS`.
 
     Raises:
         InputError: when the package is not installed.

@@ -59,8 +59,8 @@ class FCN(SegmentationNetwork):
         logits -- 1 x 1 -- x 2 -- x 2 -- x 2 ---+-- x 2 ----------------- x 2 ------+
 
     FCN-32s adds no skip, FCN-16s that of stage 4, FCN-8s those of stages 4 and 3: all three have the same layers.
-    Sides that are no multiple of 32 are padded with zeros, half before and half after, and cropped back. Trained from
-    scratch (the paper does not say how it began), with He's initialisation.
+    Sides that are not a multiple of 32 are padded with zeros, half before and half after, and cropped back. It
+    trains from scratch (the paper does not say how it began), with He's initialisation.
 
     Args:
         spatial_dims: 2 for images, 3 for volumes.

@@ -1,4 +1,4 @@
-"""Which network with which weights it is."""
+"""Identify a network with its weights."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 
 
 def weights_id(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over the sorted names, types, shapes and bytes of a network's tensors, in hexadecimal digits.
+    """Hash (SHA-256) the sorted names, types, shapes and bytes of a network's tensors, in hexadecimal digits.
 
-    The same weights have the same id in a checkpoint, in an exported model and in memory. The hash of a file cannot do
-    this: PyTorch writes the file's name into it, and a file may hold the weights at half precision.
+    The same weights have the same id in a checkpoint, in an exported model and in memory. The hash of a file would not:
+    PyTorch writes the file's name into it, and a file may hold the weights in half precision.
 
     Args:
         state: the state dict of the network as it computes, which is float32 after loading.

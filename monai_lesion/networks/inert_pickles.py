@@ -168,7 +168,7 @@ class _Interpreter:
 
     def refuse(self, what: object) -> CheckpointError:
         rule = "may name only what a saved U-net, Light or Lighter U-net needs"
-        return CheckpointError(self.file, rule, got=what, fix="Nothing of the file was run. Do not open it otherwise")
+        return CheckpointError(self.file, rule, got=what, fix="Nothing in it was run. Do not open it any other way")
 
     def step(self, opcode: str, argument: Any) -> None:
         push = self.stack.append

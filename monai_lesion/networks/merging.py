@@ -1,4 +1,4 @@
-"""Grouped conv sets as one dense convolution where that is less work, in training too."""
+"""Compute grouped conv sets as one dense convolution where that is less work, in training too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monai_lesion.networks.blocks import GroupedConvolution
 
 
 class MergedConvolution(nn.Module):
-    """A :class:`~monai_lesion.networks.blocks.GroupedConvolution` computed as the dense convolution that it is.
+    """A :class:`~monai_lesion.networks.blocks.GroupedConvolution` computed as one dense convolution.
 
     The product of the grouped and the pointwise weights is formed anew in each call, and gradients flow to both. Names
     and shapes of the weights are those of the grouped convolution, whose modules it takes over.
@@ -41,12 +41,12 @@ class MergedConvolution(nn.Module):
 def merge_sets(network: nn.Module, merge: bool = True) -> nn.Module:
     """Replace each grouped conv set that takes fewer multiply-adds as a dense one by its :class:`MergedConvolution`.
 
-    Seven of the eighteen sets of Lighter U-net @128, four of @64, none below. Logits and gradients differ by float
-    rounding only, and weights are saved as before.
+    Replaces seven of the eighteen sets of Lighter U-net @128, four of @64 and none of the smaller ones. Logits and
+    gradients differ only by rounding, and weights are saved as before.
 
     Args:
         network: changed in place.
-        merge: whether to do anything, for a config.
+        merge: False does nothing, for a config.
 
     Returns:
         The network.
@@ -61,12 +61,12 @@ def merge_sets(network: nn.Module, merge: bool = True) -> nn.Module:
 def product(
     grouped: _ConvNd, pointwise: _ConvNd, dtype: torch.dtype | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight and bias of the dense convolution that a grouped and a pointwise one make together.
+    """Compute weight and bias of the dense convolution that equals a grouped and a pointwise one.
 
     Args:
         grouped: keeps the channels.
         pointwise: mixes them.
-        dtype: in which the product is formed; None for that of the weights.
+        dtype: type in which to form the product; None for that of the weights.
     """
     kernel, mixing = grouped.weight.to(dtype), pointwise.weight.to(dtype).flatten(1)
     channels, size, window = kernel.shape[0], kernel.shape[1], kernel.shape[2:]
@@ -78,14 +78,14 @@ def product(
 
 
 def dense_is_less(convolution: GroupedConvolution) -> bool:
-    """Whether one dense convolution takes fewer multiply-adds a pixel; without stride, that is fewer weights."""
+    """Whether one dense convolution takes fewer multiply-adds per pixel; without stride, that is fewer weights."""
     grouped, pointwise = parts(convolution)
     dense = pointwise.weight.numel() * grouped.weight[0, 0].numel()
     return bool(dense < grouped.weight.numel() + pointwise.weight.numel())
 
 
 def parts(convolution: GroupedConvolution) -> tuple[_ConvNd, _ConvNd]:
-    """The grouped and the pointwise convolution."""
+    """Take the grouped and the pointwise convolution."""
     grouped, pointwise = convolution.children()
     if not (isinstance(grouped, _ConvNd) and isinstance(pointwise, _ConvNd)):
         raise TypeError("a grouped convolution has two convolutions")

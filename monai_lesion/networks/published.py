@@ -1,4 +1,4 @@
-"""The checkpoints that the paper's authors released, loaded without running anything of the file."""
+"""Load the checkpoints that the paper's authors released, without running anything in the file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.networks.identities import identify
 from monai_lesion.networks.inert_archives import read_archive
 from monai_lesion.networks.inert_pickles import Record, StoredTensor
+from monai_lesion.networks.recognition import identify
 
 _WRAPPERS = ("state_dict", "model", "net")
 _CONV_SET = re.compile(
@@ -74,7 +74,7 @@ def load_published(path: str | Path) -> nn.Module:
 
 
 def _network(shapes: Mapping[str, tuple[int, ...]], file: Path) -> nn.Module:
-    """The network, on no device yet, whose tensors have these shapes."""
+    """Make the network whose tensors have these shapes, without memory for them yet."""
     rule = "must hold the weights of a whole U-net, Light U-net or Lighter U-net of the authors"
     found = identify(shapes)
     if found is None:
@@ -97,7 +97,7 @@ def _network(shapes: Mapping[str, tuple[int, ...]], file: Path) -> nn.Module:
 
 
 def _our_name(name: str, file: Path) -> str:
-    """Our name of one of the authors' tensors."""
+    """Translate the name of one of the authors' tensors into ours."""
     plain = name.removeprefix("module.")
     if plain in ("outc.conv.weight", "outc.conv.bias"):
         return plain.replace("outc.conv", "head")
@@ -115,7 +115,7 @@ def _our_name(name: str, file: Path) -> str:
 
 
 def _tensors(root: Any, file: Path) -> dict[str, StoredTensor]:
-    """The state dict of whatever was saved."""
+    """Find the state dict in what was saved."""
     for key in _WRAPPERS:
         if isinstance(root, dict) and isinstance(root.get(key), (dict, Record)):
             root = root[key]
@@ -130,7 +130,7 @@ def _tensors(root: Any, file: Path) -> dict[str, StoredTensor]:
 
 
 def _module_tensors(root: Record, file: Path) -> dict[str, StoredTensor]:
-    """The tensors of a module and its children, by their full names."""
+    """Collect the tensors of a module and its children, by their full names."""
     tensors: dict[str, StoredTensor] = {}
     queue, seen = [("", root)], {root}
     while queue:
@@ -155,7 +155,7 @@ def _part(module: Record, name: str) -> Iterable[tuple[Any, Any]]:
 
 
 def _check_layer(module: Record, prefix: str, file: Path) -> None:
-    """Refuse a layer that computes something else than the authors' layer of the same name."""
+    """Refuse a layer that computes something other than the authors' layer of the same name."""
     expected = dict(_ATTRIBUTES.get(module.kind.name, {}) if module.kind.is_layer else {})
     if module.kind.is_layer and module.kind.name == "Conv2d":
         expected["padding"] = (1, 1) if module.state.get("kernel_size") == (3, 3) else (0, 0)

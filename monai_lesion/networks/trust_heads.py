@@ -104,7 +104,7 @@ class ScoreHead(nn.Module):
     Each has a layer of its own, so that eight numbers start with as much weight as hundreds of channels.
 
     Args:
-        channels: of the features.
+        channels: number of feature channels.
         hidden: width of the layer between.
         dropout: probability of dropping a value of it.
 
@@ -146,7 +146,7 @@ def summarise(deep: torch.Tensor, probability: torch.Tensor, cell: int = MIN_SIZ
 
 
 def map_numbers(probability: torch.Tensor) -> torch.Tensor:
-    """Eight numbers that tell a clear map from a doubtful one.
+    """Compute eight numbers that distinguish a clear map from a doubtful one.
 
     Args:
         probability: ``(B, 1, H, W)`` in float32.

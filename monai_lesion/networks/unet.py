@@ -1,4 +1,4 @@
-"""The U-Net family of the paper: one layout, three kinds of conv set."""
+"""The U-nets of the paper: one layout with three kinds of conv set."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DECODER_CHANNELS = (256, 128, 64, 64)
 
 
 def scaled_channels(width: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels of the encoder and decoder stages, all multiplied by ``width``.
+    """Compute the channels of the encoder and decoder stages, all multiplied by ``width``.
 
     Args:
-        width: a multiple of 1/16, so that the first stage has 4, 8, 12 ... channels and each other one exactly its
-            multiple: group sizes then divide all layers or none.
+        width: a multiple of 1/16: the first stage has 4, 8, 12 ... channels and the others exact multiples of that, so
+            that a group size divides all layers or none.
 
     Raises:
-        InputError: for another width.
+        InputError: for any other width.
 
     Example:
         >>> scaled_channels(0.25)
@@ -109,7 +109,7 @@ class UNet(SegmentationNetwork):
         self.deep_channels = encoder_channels[-1]
 
     def _group_sizes(self, in_channels: int, first: bool) -> tuple[int | None, int | None]:
-        """The group sizes of the two conv sets of a stage with ``in_channels``; None is a regular convolution."""
+        """Choose the group sizes of a stage's two conv sets for ``in_channels``; None is a regular convolution."""
         return None, None
 
     def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -121,7 +121,7 @@ class UNet(SegmentationNetwork):
         return features
 
     def decode(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Compute logits ``(B, out_channels, H, W[, D])`` from them."""
+        """Compute logits ``(B, out_channels, H, W[, D])`` from the features."""
         x = self.dropout(features[-1])
         for i, up in enumerate(self.decoder):
             x = up(x, features[-2 - i])

@@ -1,4 +1,4 @@
-"""To the archive of a hospital and back: fetch, segment, store.
+"""Work with the archive of a hospital: fetch images, segment them, store the results.
 
 ::
 

@@ -1,4 +1,4 @@
-"""An archive that speaks DICOMweb: patient with its failures, and clear about the final ones."""
+"""Talk to a DICOMweb archive: retry temporary failures, and report the others clearly."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FIX = 'Install it: pip install "monai-lesion[dicom]"'
 
 
 class ArchiveError(InputError):
-    """An archive that does not do what is asked of it."""
+    """An archive that does not do what was asked."""
 
 
 class ArchiveClosedError(ArchiveError):
-    """An archive that will not do anything else either: unreachable, or it does not know us."""
+    """An archive that refuses everything: it cannot be reached or does not accept the credentials."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """An object in the archive, as its list shows it."""
+    """An object in the archive, as the archive lists it."""
 
     uid: str
     series: str
@@ -43,13 +43,13 @@ class Archive:
 
     Args:
         url: where its DICOMweb services start, such as ``http://localhost:8042/dicom-web``.
-        credentials: None for none.
-        retries: how often a request is tried again after an error of the server (5xx) or the connection.
-        wait: seconds before the first of them; each next wait is twice as long.
-        timeout: seconds that the archive may stay silent.
+        credentials: how to log in; None sends nothing.
+        retries: how often to repeat a request after an error of the server (5xx) or the connection.
+        wait: seconds before the first repeat; each later wait is twice as long.
+        timeout: seconds to wait for an answer.
 
     Raises:
-        InputError: for a URL of another kind, or one that holds a password; without dicomweb-client.
+        InputError: when the URL has another form or contains a password, or dicomweb-client is missing.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Archive:
         self._client.set_http_retry_params(retry=False)  # it sends an empty body the second time, and knows no resets
 
     def instances(self, study: str, **search_filters: str) -> list[Instance]:
-        """What a study holds, from one query (in pages).
+        """List what a study holds, by one query (in pages).
 
         Raises:
-            ArchiveError: when it cannot be asked.
+            ArchiveError: when the query fails.
         """
         found = self._ask(
             lambda: self._client.search_for_instances(study, search_filters=search_filters or None, get_remaining=True),
@@ -90,7 +90,7 @@ class Archive:
         ]
 
     def series(self, study: str) -> list[dict[str, str]]:
-        """``uid``, ``modality`` and ``manufacturer`` of each series of a study; empty where the archive is silent."""
+        """Find ``uid``, ``modality`` and ``manufacturer`` of each series of a study; empty if they are not given."""
         found = self._ask(
             lambda: self._client.search_for_series(study, fields=["Manufacturer"], get_remaining=True),
             f"study {study}",
@@ -102,7 +102,7 @@ class Archive:
         """Write one object to a file, in the transfer syntax that the archive keeps it in.
 
         Raises:
-            ArchiveError: when the archive does not give it.
+            ArchiveError: when the archive does not send it.
         """
         import pydicom
 
@@ -119,7 +119,7 @@ class Archive:
         """Store objects in one request.
 
         Raises:
-            ArchiveError: when not all are in; it names those that are and those that are not.
+            ArchiveError: when some were not stored; it names those that were and those that were not.
         """
         import pydicom
 
@@ -134,7 +134,7 @@ class Archive:
             raise ArchiveError(self._account(study, names, f"the archive refused it ({', '.join(codes)})"))
 
     def _account(self, study: str, names: dict[str, str], why: str) -> str:
-        """Which objects are in and which are not, as the archive itself says."""
+        """Say which objects were stored and which not, by asking the archive."""
         try:
             kept = {found.uid for uid in names for found in self.instances(study, SOPInstanceUID=uid)}
         except ArchiveError:
@@ -194,7 +194,7 @@ def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         fix = "Use the environment or a file; see --credentials"
-        raise InputError("URL", "must not hold a user or a password, which others can see", fix=fix)
+        raise InputError("URL", "must not contain a user or a password, which others could see", fix=fix)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         fix = "For example https://archive.example/dicom-web"
         raise InputError("URL", "must be http:// or https:// with a host and a path", got=url, fix=fix)
@@ -202,7 +202,7 @@ def _checked(url: str) -> str:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether it may go well the next time."""
+    """Whether a repeated request may succeed."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -1,4 +1,4 @@
-"""Who we are to an archive: secrets come from the environment or a file, never from a command line or into a log."""
+"""Log in to an archive: secrets come from the environment or a file, never from a command line, and are not logged."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """What an archive asks for before it answers.
+    """What an archive needs to let you in.
 
     Args:
         user: for basic authentication, with ``password``.
-        password: of the user.
-        token: bearer token, in place of user and password.
-        ca_file: certificates (PEM) that the archive's own is checked against; None for the usual authorities.
-        client_cert: our certificate (PEM), where the archive wants one.
-        client_key: its private key (PEM, without a passphrase), unless it lies in the same file.
+        password: password of the user.
+        token: bearer token, instead of user and password.
+        ca_file: certificates (PEM) that the archive's is checked against; None for the usual authorities.
+        client_cert: your client certificate (PEM), if the archive asks for one.
+        client_key: its private key (PEM, without a passphrase), unless it is in the same file.
 
     Raises:
-        InputError: for a user without password or the reverse, a token beside them, or a file that is not there.
+        InputError: for a user without password or the reverse, a token in addition to them, or a missing file.
 
     Example:
         >>> Credentials("anna", "secret")
@@ -51,11 +51,11 @@ class Credentials:
     def __post_init__(self) -> None:
         if (self.user is None) != (self.password is None):
             fix = f"Set {VARIABLES['user']} and {VARIABLES['password']}"
-            raise InputError("credentials", "must hold user and password, or neither", got="one of them", fix=fix)
+            raise InputError("credentials", "must contain user and password, or neither", got="one of them", fix=fix)
         if self.token is not None and self.user is not None:
-            raise InputError("credentials", "must hold a token, or user and password", got="both")
+            raise InputError("credentials", "must contain a token, or user and password, but not both", got="both")
         if self.client_key is not None and self.client_cert is None:
-            raise InputError("client key", "must come with a client certificate", got="none")
+            raise InputError("client key", "must come with a client certificate", got="a key alone")
         if any(mark in (self.token or "") for mark in "\r\n"):
             raise InputError("token", "must be one line")
         for name in ("ca_file", "client_cert", "client_key"):
@@ -65,11 +65,11 @@ class Credentials:
 
     @property
     def secret(self) -> bool:
-        """Whether a password or token would be sent."""
+        """Whether there is a password or token to send."""
         return self.user is not None or self.token is not None
 
     def session(self) -> requests.Session:
-        """An HTTP session that presents them."""
+        """Make an HTTP session that sends them."""
         import requests
 
         class Session(requests.Session):
@@ -103,7 +103,7 @@ class Credentials:
 def find_credentials(
     file: str | Path | None = None, *, environment: Mapping[str, str] | None = None, **files: Path | None
 ) -> Credentials:
-    """Take the secrets from a file, or else from the environment.
+    """Read the secrets from a file, otherwise from the environment.
 
     Args:
         file: JSON with ``user`` and ``password``, or ``token``; only its owner may read it.
@@ -111,7 +111,7 @@ def find_credentials(
         files: ``ca_file``, ``client_cert``, ``client_key`` of :class:`Credentials`.
 
     Raises:
-        InputError: when the file is missing, open to others, or holds something else.
+        InputError: when the file is missing, readable by others, or has other content.
 
     Example:
         >>> find_credentials(environment={"MONAI_LESION_PACS_TOKEN": "abc"}).secret

@@ -1,4 +1,4 @@
-"""DIMSE, what scanners and archives speak: peers, and results sent by C-STORE."""
+"""Talk DIMSE, as scanners and archives do: addresses of peers, and sending results by C-STORE."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Peer:
 
 
 def checked_title(text: str) -> str:
-    """An application entity title (PS3.5, 6.2: AE).
+    """Check an application entity title (PS3.5, 6.2: AE).
 
     Raises:
-        InputError: for anything else.
+        InputError: when the title is not valid.
     """
     if not re.fullmatch(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?", text):
         raise InputError("AE title", "must have 1 to 16 printable ASCII characters, no backslash", got=repr(text))
@@ -55,10 +55,10 @@ def checked_title(text: str) -> str:
 
 
 def parse_peer(text: str) -> Peer:
-    """Take apart ``TITLE@HOST:PORT``.
+    """Parse ``TITLE@HOST:PORT``.
 
     Raises:
-        InputError: for another form.
+        InputError: for any other form.
 
     Example:
         >>> parse_peer("ARCHIVE@10.0.0.7:104")
@@ -71,10 +71,10 @@ def parse_peer(text: str) -> Peer:
 
 
 def application(title: str) -> Any:
-    """A pynetdicom application entity.
+    """Make a pynetdicom application entity.
 
     Raises:
-        InputError: without pynetdicom.
+        InputError: when pynetdicom is not installed.
     """
     try:
         from pynetdicom import AE
@@ -87,17 +87,17 @@ def application(title: str) -> Any:
 
 
 def send_results(queue: Queue, title: str, peer: Peer) -> int:
-    """Send what the queue holds for the receiver; what it refuses for now stays in the queue.
+    """Send the queued results; what the receiver refuses for now stays in the queue.
 
-    A result whose sending was once begun without an end may have arrived, so the receiver is asked first.
+    When an earlier attempt was cut off, the result may have arrived all the same, so the receiver is asked first.
 
     Args:
-        queue: of results.
+        queue: queue of results.
         title: our AE title.
         peer: the receiver.
 
     Returns:
-        How many are still to be sent.
+        The number of results that are still to be sent.
     """
     import pydicom
 
@@ -131,7 +131,7 @@ def _send(queue: Queue, association: Any, title: str, peer: Peer, result: Path) 
     name = f"{dataset.Modality} {dataset.SOPInstanceUID}"
     if queue.attempt(result) and _has(title, peer, dataset):
         queue.confirm(result)
-        logger.info("%s: was sent before", name)
+        logger.info("%s: already sent", name)
         return
     try:
         status = association.send_c_store(dataset).get("Status")
@@ -151,7 +151,7 @@ def _send(queue: Queue, association: Any, title: str, peer: Peer, result: Path) 
 
 
 def _has(title: str, peer: Peer, dataset: Any) -> bool:
-    """Whether the receiver finds an object (C-FIND); no, where it cannot be asked."""
+    """Whether the receiver has an object (C-FIND); False when it cannot be asked."""
     from pydicom import Dataset
     from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as Find  # type: ignore[attr-defined]
 

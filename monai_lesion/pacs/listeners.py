@@ -1,4 +1,4 @@
-"""A receiver of images: segments what a connection delivered when it closes, and sends the results on."""
+"""Receive images, segment them when the connection closes, and send the results on."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 
-class _Stopped(Exception):  # noqa: N818  it is no error
+class _Stopped(Exception):  # noqa: N818  it is not an error
     pass
 
 
 class Listener:
-    """Receives by C-STORE, segments, sends by C-STORE; answers C-ECHO.
+    """Receive images by C-STORE, segment them, send the results by C-STORE; answer C-ECHO.
 
     ::
 
         scanner -- C-STORE -- queue on disk -- segmenter -- queue on disk -- C-STORE -- archive
 
     Args:
-        folder: of the queue.
-        segmenter: as :class:`monai_lesion.LesionSegmenter`.
-        title: our AE title; peers must call it.
-        peers: AE titles that may send.
-        to: who gets the results.
-        port: to listen on.
-        host: address to listen on; empty for all.
-        frame: of cines, from 0; None for every frame.
-        radiomics: folder of images, masks and table for PyRadiomics; None for none.
-        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
-        pause: seconds before what the receiver did not take is sent again, doubled up to five minutes.
+        folder: folder of the queue.
+        segmenter: a segmenter such as :class:`monai_lesion.LesionSegmenter`.
+        title: AE title of the listener, which peers must call.
+        peers: AE titles that may send images.
+        to: where to send the results.
+        port: port to listen on.
+        host: address to listen on; empty for all addresses.
+        frame: frame of a cine to segment, counted from 0; None for every frame.
+        radiomics: folder for images, masks and a table for PyRadiomics; None writes none.
+        seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
+        pause: seconds before results that the receiver did not take are sent again; doubles up to five minutes.
 
     Raises:
-        InputError: without peers, for a bad title, a port in use or a folder in use.
+        InputError: when no peers are given, a title is not valid, or the port or folder is in use.
 
     Source:
         DICOM PS3.4, annexes A (Verification) and B (Storage); PS3.7, 9.1.
@@ -97,7 +97,7 @@ class Listener:
         self.stop()
 
     def stop(self) -> None:
-        """End connections and the frame in work; what is in the queue waits for the next start."""
+        """Close connections and finish the current frame; the queue waits for the next start."""
         self._stop.set()
         self._wake.set()
         self._server.shutdown()
@@ -128,7 +128,7 @@ class Listener:
         try:
             self.queue.receive(job, str(event.request.AffectedSOPInstanceUID), event.encoded_dataset())
         except OSError as error:
-            logger.error("an image could not be kept: %s", error.strerror)
+            logger.error("an image could not be stored: %s", error.strerror)
             return OUT_OF_RESOURCES
         return SUCCESS
 
@@ -147,7 +147,7 @@ class Listener:
             except _Stopped:
                 return
             except Exception as error:  # a full disk, a lost mount: nothing is lost, and it may pass
-                logger.error("the queue could not be worked on (%s); trying again in %g s", _kind(error), pause)
+                logger.error("the queue could not be processed (%s); trying again in %g s", _kind(error), pause)
                 left = 1
             woken = self._wake.wait(pause if left else None)
             pause = self._first_pause if woken or not left else min(pause * 2, LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""From an image of an archive to the objects that go back into it."""
+"""Make the objects that go back into an archive, from one of its images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_own(manufacturer: str, modality: str) -> bool:
 
 
 def why_not(header: Dataset) -> str | None:
-    """Why an object is not to be segmented; None for an image that is."""
+    """Say why an object should not be segmented; None for an image that should."""
     if str(value_of(header, "SOPClassUID") or "") not in SOP_CLASSES:
         return "no ultrasound image"
     if is_own(str(value_of(header, "Manufacturer") or ""), str(value_of(header, "Modality") or "")):
@@ -57,12 +57,12 @@ def make_objects(
     """Segment an image, frame by frame, and write SEG, SR and SC of each.
 
     Args:
-        segmenter: as :class:`monai_lesion.LesionSegmenter`: called with the open file and ``frame=``.
+        segmenter: a segmenter such as :class:`monai_lesion.LesionSegmenter`, called with the open file and ``frame=``.
         source: the image.
-        folder: where the objects go.
-        frame: of a cine, from 0; None for every one.
-        radiomics: folder of image, mask and table for PyRadiomics; None for none.
-        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
+        folder: where to write the objects.
+        frame: frame of a cine, counted from 0; None for every frame.
+        radiomics: folder for image, mask and a table for PyRadiomics; None writes none.
+        seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
 
     Yields:
         The objects of one frame.
@@ -88,7 +88,7 @@ def make_objects(
 
 
 def _file_name(header: Dataset, frame: int | None) -> str:
-    """The image's identifier, which names nobody."""
+    """Name a file by the image's identifier, which does not name a patient."""
     uid = str(header.SOPInstanceUID)
     if not uid.replace(".", "").isdigit():
         raise InputError("SOPInstanceUID", "must consist of digits and dots", got=uid)
@@ -96,7 +96,7 @@ def _file_name(header: Dataset, frame: int | None) -> str:
 
 
 def failure(error: Exception, file: Path, uid: str) -> str:
-    """What went wrong with an instance; an error that is not ours may quote the patient, so its kind must do."""
+    """Say what went wrong with an instance; of foreign errors only the type, since their text may quote the patient."""
     if isinstance(error, InputError):
         return str(error).replace(str(file), f"instance {uid}").replace(file.name, f"instance {uid}")
     return f"instance {uid}: {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""A queue on disk: what was received is not lost, what was sent is not sent again, whatever is killed when."""
+"""A queue on disk that survives a kill: received images are not lost, sent results are not sent again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Queue:
-    """Images on their way in, results on their way out.
+    """Images that wait to be segmented, and results that wait to be sent.
 
     ::
 
@@ -25,12 +25,12 @@ class Queue:
                                                 |                              |
                                                 +------- failed/ --------------+
 
-    Every step is one rename, so a killed process leaves each file on one side or the other. A job is what one
-    connection delivered. An image leaves ``waiting`` after its results are in ``outgoing``; killed between, it is
-    segmented again, and makes the same objects of the same identifiers.
+    Every step is one rename, so a killed process leaves each file in one place or the other. A job is what one
+    connection delivered. An image leaves ``waiting`` after its results are in ``outgoing``; if the process is killed in
+    between, it is segmented again and gives the same objects with the same identifiers.
 
     Args:
-        folder: of the queue; made when absent, for its owner alone, since patients' images lie in it.
+        folder: folder of the queue; created if needed, readable by its owner only, because it holds patients' images.
 
     Raises:
         InputError: when another process uses the folder.
@@ -65,11 +65,11 @@ class Queue:
         self._lock.release()
 
     def open(self) -> str:
-        """A new job; later ones sort after it."""
+        """Make a new job; later ones sort after it."""
         return f"{time.time_ns():020d}-{next(self._numbers):06d}"
 
     def receive(self, job: str, uid: str, content: bytes) -> None:
-        """Keep an image; when this returns, it is on the disk. The same image again replaces it."""
+        """Store an image, which is on disk when this returns; the same image again replaces it."""
         folder = self.incoming / job
         folder.mkdir(exist_ok=True, mode=0o700)
         file = folder / f"{sha256(uid.encode()).hexdigest()[:32]}.dcm"
@@ -83,7 +83,7 @@ class Queue:
             _flush(each)
 
     def close(self, job: str) -> None:
-        """The job is complete: segment it."""
+        """Mark the job as complete, ready to be segmented."""
         folder = self.incoming / job
         if folder.is_dir():
             for partial in folder.glob(".partial-*"):  # never acknowledged, so its sender has it
@@ -91,14 +91,14 @@ class Queue:
             os.replace(folder, self.waiting / job)
 
     def images(self) -> Iterator[Path]:
-        """Images to segment, the earliest job first."""
+        """List the images to segment, earliest job first."""
         for job in sorted(self.waiting.iterdir()):
             yield from sorted(job.glob("*.dcm"))
             if not any(job.iterdir()):
                 job.rmdir()
 
     def finish(self, image: Path) -> None:
-        """The image's results are in ``outgoing``, or it has none."""
+        """Remove an image whose results are in ``outgoing``, or that has none."""
         image.unlink()
 
     def give_up(self, file: Path) -> None:
@@ -106,7 +106,7 @@ class Queue:
         os.replace(file, self.failed / file.name)
 
     def offer(self, uid: str, file: Path) -> bool:
-        """Move a result to those to send, unless it was sent; says whether it is to be sent."""
+        """Queue a result for sending, unless it was already sent; return whether it was queued."""
         if (self.sent / uid).exists():
             file.unlink()
             return False
@@ -117,11 +117,11 @@ class Queue:
         return True
 
     def results(self) -> list[Path]:
-        """Results to send."""
+        """List the results to send."""
         return sorted(self.outgoing.glob("*.dcm"))
 
     def attempt(self, result: Path) -> bool:
-        """Note that a result is about to be sent; says whether that was noted before, so that it may have arrived."""
+        """Record an attempt to send a result; return whether there was an earlier one, which may have arrived."""
         mark = self.sent / f"{result.stem}.trying"
         tried = mark.exists()
         mark.touch()
@@ -129,14 +129,14 @@ class Queue:
         return tried
 
     def confirm(self, result: Path) -> None:
-        """The receiver has the result."""
+        """Mark a result as received."""
         os.replace(self.sent / f"{result.stem}.trying", self.sent / result.stem)
         _flush(self.sent)
         result.unlink()
 
 
 def _flush(folder: Path) -> None:
-    """Have the folder's entries on the disk, where the system can."""
+    """Flush the folder's entries to disk, if the system can."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

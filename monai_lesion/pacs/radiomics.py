@@ -1,4 +1,4 @@
-"""Image and mask as PyRadiomics reads them: NIfTI with spacing, and a line of its table."""
+"""Write image and mask for PyRadiomics: NIfTI with spacing, and a line in its table."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ COLUMNS = ("Image", "Mask")
 
 
 def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str) -> list[Path]:
-    """Write a picture, its mask and their line of the table.
+    """Write a picture, its mask and their line in the table.
 
     ::
 
         output_dir/NAME_image.nii.gz  NAME_mask.nii.gz  radiomics.csv
 
     The picture is grey (the luminance that Pillow gives), 8-bit, one slice thick, so that ``force2D`` and the 2-D shape
-    features apply. The table names files relative to itself. Run ``pyradiomics radiomics.csv -o features.csv``.
+    features apply. Paths in the table are relative to it. Run ``pyradiomics radiomics.csv -o features.csv``.
 
     Args:
-        result: what was found.
-        output_dir: folder, made when absent.
-        name: of the files; it must not tell who the patient is.
+        result: the segmentation.
+        output_dir: folder; created if needed.
+        name: name of the files; it must not identify the patient.
 
     Returns:
-        Image, mask and table; none where no lesion was found, of which there are no features.
+        Image, mask and table; empty when no lesion was found, since there is nothing to measure.
 
     Raises:
-        InputError: for a name that is a path, or a table of other columns.
+        InputError: when the name is a path, or the table has other columns.
 
     Source:
         PyRadiomics, batch mode: a CSV with the columns ``Image`` and ``Mask``, label 1.
@@ -55,7 +55,7 @@ def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str)
         return []
     folder = Path(output_dir)
     if result.spacing is None:
-        logger.warning("%s: no pixel spacing, so that sizes are in pixels", name)
+        logger.warning("%s: no pixel spacing, so sizes are in pixels", name)
     grey = np.asarray(Image.fromarray(result.image.pixels).convert("L"))
     files = [folder / f"{name}_image.nii.gz", folder / f"{name}_mask.nii.gz"]
     for file, array in zip(files, (grey, result.mask), strict=True):

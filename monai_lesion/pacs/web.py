@@ -1,4 +1,4 @@
-"""A study out of a DICOMweb archive and its results back into it."""
+"""Segment a study in a DICOMweb archive and store the results there."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """What became of a study.
+    """What was done with a study.
 
     Attributes:
-        segmented: images segmented.
-        stored: objects new in the archive.
-        present: objects that it had already.
-        skipped: objects that are no image to segment.
+        segmented: number of images segmented.
+        stored: number of objects added to the archive.
+        present: number of objects that the archive already had.
+        skipped: objects that are not images to segment.
         failures: what went wrong, by instance.
     """
 
@@ -56,29 +56,29 @@ def segment_study(
     seg_type: str = "binary",
     progress: bool = True,
 ) -> Outcome:
-    """Fetch the images of a study one at a time, segment each, and store its SEG, SR and SC beside it.
+    """Fetch the images of a study one at a time, segment each, and store its SEG, SR and SC in the study.
 
     ::
 
         -- query -- fetch -- segment -- those that the archive lacks -- store
 
     Args:
-        archive: where the study lies and the results go.
+        archive: the archive that holds the study.
         study: its Study Instance UID.
-        series: Series Instance UID, to take one series only.
-        segmenter: as :class:`monai_lesion.LesionSegmenter`.
-        frame: of cines, from 0; None for every frame.
-        radiomics: folder of images, masks and table for PyRadiomics; None for none.
-        seg_type: of the SEG, ``"binary"`` or ``"labelmap"``.
+        series: Series Instance UID, to segment one series only.
+        segmenter: a segmenter such as :class:`monai_lesion.LesionSegmenter`.
+        frame: frame of a cine to segment, counted from 0; None for every frame.
+        radiomics: folder for images, masks and a table for PyRadiomics; None writes none.
+        seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
         progress: whether to show a bar with the time left.
 
     Returns:
-        What was done; instances that failed are in its ``failures``, and do not stop the others.
+        What was done. Instances that failed are in its ``failures``; they do not stop the others.
 
     Raises:
-        ArchiveClosedError: when the archive cannot be reached or refuses us; with what was done until then.
+        ArchiveClosedError: when the archive cannot be reached or refuses the login; says what was done until then.
         ArchiveError: when it cannot list the study.
-        InputError: when the study holds nothing, or not the series.
+        InputError: when the study is empty or lacks the series.
 
     Source:
         DICOM PS3.18, 10.4 (retrieve), 10.5 (store), 10.6 (search).
@@ -147,7 +147,7 @@ def _segment(archive: Archive, study: str, results: Iterator[list[Path]], known:
 
 
 def _fetched(folder: Path, instance: Instance) -> Path:
-    """Where an image lies for the moment: under its identifier, which warnings of it then name."""
+    """Fetch an image to a temporary file named by its identifier, so that warnings quote that."""
     return folder / f"{instance.uid if _is_uid(instance.uid) else 'source'}.dcm"
 
 

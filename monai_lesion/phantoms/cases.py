@@ -36,7 +36,7 @@ class LesionShape:
     """An ellipsoid whose surface is moved in and out by smooth waves over its directions.
 
     Args:
-        semi_axes_mm: of the ellipsoid.
+        semi_axes_mm: semi-axes of the ellipsoid.
         rotation: ``(3, 3)``; its columns are the directions of the semi-axes in (x, y, z).
         irregularity: largest displacement of the surface, as a share of the radius; 0 leaves the ellipsoid.
         waves: ``(K, 5)``: direction (3), phase and amplitude of each wave; the amplitudes sum to 1.
@@ -131,9 +131,9 @@ def simulate_case(seed: int, case: int, *, irregularity: float | None = None) ->
     """Simulate the two views of one case; the same for the same arguments, whatever else is simulated.
 
     Args:
-        seed: of the data set, from 0.
+        seed: random seed of the data set, from 0.
         case: number of the case, from 0.
-        irregularity: of the lesion's surface, 0 (an ellipsoid) to 0.5; None draws one.
+        irregularity: how irregular the lesion's surface is, 0 (an ellipsoid) to 0.5; None draws one.
 
     Example:
         >>> case = simulate_case(0, 1)

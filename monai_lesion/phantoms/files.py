@@ -46,8 +46,8 @@ def write_phantoms(
     Args:
         output: folder to make; it must not exist, or be empty.
         cases: number of cases, two views each; 60 % train, 20 % validate, 20 % test.
-        seed: of the data set.
-        formats: of the images, "png" and "dicom"; masks are always PNG.
+        seed: random seed of the data set.
+        formats: image formats to write, "png" and "dicom"; masks are always PNG.
         workers: processes; None for one per core, 0 or 1 for this one. The files are the same with any number.
         progress: whether to show a bar with the time left.
 
@@ -110,7 +110,7 @@ def _check(target: Path, cases: int, seed: int, formats: Sequence[str]) -> tuple
     unknown = [name for name in names if name not in SUFFIXES]
     if unknown or not names:
         raise InputError(
-            "formats", f"must be some of {', '.join(SUFFIXES)}", got=", ".join(map(str, unknown)) or "none"
+            "formats", f"must be one or more of {', '.join(SUFFIXES)}", got=", ".join(map(str, unknown)) or "none"
         )
     if cases < 3:
         raise InputError("cases", "must be at least 3, one for each split", got=cases)

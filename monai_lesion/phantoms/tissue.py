@@ -1,4 +1,4 @@
-"""Echo strength (dB) and loss (dB/mm) of simulated tissue, lesions and the dark things that are no lesions."""
+"""Echo strength (dB) and loss (dB/mm) of simulated tissue, lesions and dark things that are not lesions."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def add_lesion(
         echo: changed in place.
         loss: changed in place.
         centre: row and column.
-        radii: of the outline, mm, over the angles from -pi to pi.
+        radii: distances of the outline from its centre, mm, over the angles from -pi to pi.
         behaviour: numbers from 0 to 1 that both views share: contrast, posterior echoes, margin, halo.
     """
     window = _window(field, centre, float(radii.max()) * 1.5 / field.spacing + 8)

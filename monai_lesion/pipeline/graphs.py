@@ -1,7 +1,7 @@
-"""What stands before and after the network in an exported model, written with operations that every runtime has.
+"""What happens before and after the network in an exported model, in operations that every runtime has.
 
-The resize is spelt out with gathers and products rather than left to each runtime's own, because those round the place
-of a pixel in ways of their own; a grey level that rounds the other way changes the mask.
+Resizing is spelt out with gathers and products, because each runtime's own resize rounds the place of a pixel
+differently, and a grey level that rounds the other way changes the mask.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch import nn
 
 
 def _counted(length: torch.Tensor) -> torch.Tensor:
-    """0, 1 ... ``length - 1``; a length that is a tensor stays a variable of the exported graph."""
+    """Count 0, 1 ... ``length - 1``; a length that is a tensor stays a variable of the exported graph."""
     return torch.arange(length, dtype=torch.int64)  # type: ignore
 
 
 def _neighbours(size: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For each wanted pixel the one before it, the one after it, and how far it is between them."""
+    """Find for each target pixel the source pixels before and after it, and its place between them."""
     scale = size.to(torch.float32) / target.to(torch.float32)
     # In double precision, then rounded once, as the fused multiply-add that PyTorch is built with.
     place = scale.to(torch.float64) * (_counted(target).to(torch.float64) + 0.5) - 0.5
@@ -28,12 +28,12 @@ def _neighbours(size: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def resize(image: torch.Tensor, size: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Bilinear, pixel centres aligned: ``torch.nn.functional.interpolate`` with operations in the same order.
+    """Resize bilinearly with aligned pixel centres: ``torch.nn.functional.interpolate``, operation by operation.
 
     Args:
         image: float32 ``(C, H, W)``.
-        size: its rows and columns, int64 ``(2,)``.
-        target: those wanted, int64 ``(2,)``.
+        size: rows and columns of the image, int64 ``(2,)``.
+        target: rows and columns to make, int64 ``(2,)``.
 
     Example:
         >>> image = torch.rand(1, 5, 7)
@@ -50,7 +50,7 @@ def resize(image: torch.Tensor, size: torch.Tensor, target: torch.Tensor) -> tor
 
 
 class Before(nn.Module):
-    """From a picture to the network's input.
+    """Turn a picture into the network's input.
 
     ::
 
@@ -65,14 +65,14 @@ class Before(nn.Module):
         self.register_buffer("target", torch.tensor(list(spatial_size), dtype=torch.int64), persistent=False)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's input, and rows and columns of the picture."""
+        """Compute the network's input, and the rows and columns of the picture."""
         size = torch._shape_as_tensor(image)[:2]
         pixels = resize(image.permute(2, 0, 1).to(torch.float32), size, self.target)  # type: ignore
         return (torch.round(pixels).clamp(0.0, 255.0) / 255.0).unsqueeze(0), size
 
 
 class After(nn.Module):
-    """From logits to mask and probability of the picture's size; the largest component is the caller's to take.
+    """Turn logits into mask and probability of the picture's size; the caller takes the largest component.
 
     ::
 
@@ -90,13 +90,13 @@ class After(nn.Module):
         self.threshold = threshold
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mask, uint8 ``(H, W)``, and the probability, float32 ``(H, W)``."""
+        """Compute the mask, uint8 ``(H, W)``, and the probability, float32 ``(H, W)``."""
         probability = resize(torch.sigmoid(logits[0]), self.size, target)[0]  # type: ignore
         return (probability >= self.threshold).to(torch.uint8), probability
 
 
 class EndToEnd(nn.Module):
-    """Picture in, mask and probability out; for TorchScript, the other formats are joined from their parts."""
+    """Picture in, mask and probability out: for TorchScript only, the other formats are joined from their parts."""
 
     def __init__(self, network: nn.Module, spatial_size: Sequence[int], threshold: float) -> None:
         super().__init__()
@@ -105,14 +105,14 @@ class EndToEnd(nn.Module):
         self.after = After(spatial_size, threshold)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mask and the probability of a uint8 picture ``(H, W, 3)``."""
+        """Compute mask and probability of a uint8 picture ``(H, W, 3)``."""
         pixels, size = self.before(image)
         mask, probability = self.after(self.network(pixels), size)
         return mask, probability
 
 
 class ScoredEndToEnd(nn.Module):
-    """As :class:`EndToEnd`, of a network that gives scores beside its logits; TorchScript wants a class for each."""
+    """Like :class:`EndToEnd`, for a network that also gives scores; TorchScript needs a separate class."""
 
     def __init__(self, network: nn.Module, spatial_size: Sequence[int], threshold: float) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class ScoredEndToEnd(nn.Module):
         self.after = After(spatial_size, threshold)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mask, probability and scores of a uint8 picture ``(H, W, 3)``."""
+        """Compute mask, probability and scores of a uint8 picture ``(H, W, 3)``."""
         pixels, size = self.before(image)
         logits, scores = self.network(pixels)
         mask, probability = self.after(logits, size)
@@ -129,17 +129,17 @@ class ScoredEndToEnd(nn.Module):
 
 
 class BlueFirst(nn.Module):
-    """A network that wants BGR, given RGB."""
+    """Give RGB to a network that takes BGR."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """What the network gives for an RGB picture."""
+        """Compute the network's output for an RGB picture."""
         return self.network(image.flip(1))  # type: ignore[no-any-return]
 
 
 def takes_rgb(network: nn.Module, channel_order: str) -> nn.Module:
-    """The network, or where it wants BGR one that turns RGB for it."""
+    """Give the network, wrapped to swap channels if it takes BGR."""
     return BlueFirst(network) if channel_order == "bgr" else network

@@ -4,8 +4,8 @@
 
     uint8 (H, W, 3) -- resize -- 8-bit -- / 255 -- network -- sigmoid -- resize back -- threshold -- clean -- (H, W)
 
-MONAI's transforms and the graphs of exported models are tested against these functions. This file stands alone, for a
-copy of it travels with every exported model.
+MONAI's transforms and the graphs of exported models are tested against these functions. This file imports no other,
+because a copy of it travels with every exported model.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Array = np.ndarray[Any, Any]
 
 
 def resize(image: Array, rows: int, columns: int) -> Array:
-    """Bilinear, pixel centres aligned, not smoothed first: PyTorch's ``interpolate``, step by step in float32.
+    """Resize bilinearly, pixel centres aligned, without smoothing: PyTorch's ``interpolate``, step by step in float32.
 
     Args:
         image: float32 or uint8 ``(C, H, W)``.
-        rows: wanted.
-        columns: wanted.
+        rows: rows to make.
+        columns: columns to make.
     """
     top, bottom, down = _neighbours(image.shape[1], rows)
     left, right, across = _neighbours(image.shape[2], columns)
@@ -50,7 +50,7 @@ def _neighbours(size: int, target: int) -> tuple[Any, Any, Any]:
 
 
 def clean(mask: Array, keep: str = "largest") -> Array:
-    """The largest component of a mask ``(H, W)``, its holes filled; neighbours touch by an edge or a corner.
+    """Keep the largest component of a mask ``(H, W)`` and fill its holes; pixels connect by an edge or a corner.
 
     Args:
         mask: bool, or 0 and non-zero.
@@ -116,7 +116,7 @@ def _paint(shape: Sequence[int], lines: Any, starts: Any, stops: Any, chosen: An
 
 
 def before(image: Array, size: Sequence[int]) -> Array:
-    """The network's input, float32 ``(1, 3, rows, columns)`` in 0-1, of a uint8 picture ``(H, W, 3)``."""
+    """Turn a uint8 picture ``(H, W, 3)`` into the network's input, float32 ``(1, 3, rows, columns)`` in 0-1."""
     pixels = resize(np.ascontiguousarray(image.transpose(2, 0, 1)), *size)
     np.round(pixels, out=pixels)
     np.clip(pixels, 0, 255, out=pixels)
@@ -126,13 +126,13 @@ def before(image: Array, size: Sequence[int]) -> Array:
 def after(
     logits: Array, size: Sequence[int], *, threshold: float = 0.5, keep: str = "largest", order: str = "resize_first"
 ) -> tuple[Array, Array]:
-    """Mask and probability of a size, of logits ``(1, 1, rows, columns)``.
+    """Turn logits ``(1, 1, rows, columns)`` into mask and probability of the picture's size.
 
     Args:
         logits: float32.
         size: rows and columns of the picture.
         threshold: probability from which a pixel is lesion.
-        keep: as of :func:`clean`.
+        keep: see :func:`clean`.
         order: ``"resize_first"`` resizes the probability and then thresholds; ``"threshold_first"`` resizes the
             finished mask.
 
@@ -151,6 +151,6 @@ def after(
 
 
 def _nearest(size: int, target: int) -> Array:
-    """For each wanted pixel the one of the source, as PyTorch's ``nearest``."""
+    """Find the source pixel for each target pixel, as PyTorch's ``nearest`` does."""
     places = np.arange(target, dtype=np.float32) * (np.float32(size) / np.float32(target))
     return np.minimum(places.astype(np.int64), size - 1)

@@ -1,4 +1,4 @@
-"""The steps around one network: what stands before and after it, with the values that a model folder carries."""
+"""The steps before and after a network, with the values that a model folder carries."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CHOICES = {
 
 
 def check_choice(name: str, value: Any) -> None:
-    """See that ``keep``, ``order`` or ``channel_order`` has one of its values.
+    """Check that ``keep``, ``order`` or ``channel_order`` has one of its values.
 
     Raises:
-        InputError: when it has not.
+        InputError: when it does not.
     """
     if value not in CHOICES[name]:
         choices = " or ".join(f'"{choice}"' for choice in CHOICES[name])
@@ -34,7 +34,7 @@ def check_choice(name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Steps:
-    """What decides a mask beside the network.
+    """Everything that decides a mask, apart from the network.
 
     ::
 
@@ -45,8 +45,8 @@ class Steps:
         threshold: probability from which a pixel is lesion.
         keep: ``"largest"`` component, the paper's, or ``"all"``.
         order: ``"resize_first"`` resizes the probability and then thresholds; ``"threshold_first"`` the other way.
-        channel_order: of the network; ``"bgr"`` for the checkpoints that the paper's authors released. Whatever runs a
-            network takes RGB: the channels are turned in front of the network, never here.
+        channel_order: colour order that the network takes; ``"bgr"`` for the checkpoints that the paper's authors
+            released. Whatever runs a network takes RGB: the channels are swapped in front of the network, never here.
 
     Raises:
         InputError: for a value out of range.
@@ -76,26 +76,26 @@ class Steps:
             check_choice(name, getattr(self, name))
 
     def before(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's input, RGB float32 ``(1, 3, rows, columns)`` in 0-1, of a picture ``(H, W, 3)``."""
+        """Turn a picture ``(H, W, 3)`` into the network's input, RGB float32 ``(1, 3, rows, columns)`` in 0-1."""
         return before(pixels, self.input_size)
 
     def after(
         self, logits: NDArray[np.float32], size: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Mask and probability of ``size``, of logits ``(1, 1, rows, columns)``."""
+        """Turn logits ``(1, 1, rows, columns)`` into mask and probability of ``size``."""
         return after(logits, size, threshold=self.threshold, keep=self.keep, order=self.order)
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``model.json`` holds them."""
+        """The steps as ``model.json`` holds them."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "input_size": list(self.input_size)}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Steps:
-        """The steps of a mapping that has each of them, and may have more.
+        """Read the steps from a mapping that has all of them; other keys are ignored.
 
         Raises:
-            InputError: for one that is missing or out of range.
+            InputError: when a step is missing or out of range.
         """
         names = [each.name for each in fields(cls)]
         missing = [name for name in names if name not in content]

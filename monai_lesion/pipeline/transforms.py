@@ -86,7 +86,7 @@ class Uprightd(MapTransform, InvertibleTransform):
 
 
 class SameSized(Transform):
-    """Refuse a label of other rows or columns than its image: resized, it would be learnt askew."""
+    """Refuse a label whose rows or columns differ from its image: resized, it would be learnt askew."""
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> Mapping[Hashable, torch.Tensor]:
         """Compare ``image`` and ``label``."""
@@ -109,7 +109,7 @@ class RoundToByted(MapTransform):
 class ScaleByted(MapTransform, RandomizableTrait):
     """Divide 8-bit pictures by 255: float32 in 0-1.
 
-    Nothing is random here: the trait tells ``CacheDataset`` to keep what comes before, a quarter of the bytes.
+    The step is not random. The trait makes ``CacheDataset`` store what comes before it, a quarter of the bytes.
     """
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
@@ -121,7 +121,7 @@ class ScaleByted(MapTransform, RandomizableTrait):
 
 
 class DropChannelAxisd(MapTransform):
-    """``(1, W, H)`` to the unsigned 8-bit ``(W, H)`` that MONAI Label's writer takes; 3-D sources get a last axis."""
+    """Turn ``(1, W, H)`` into uint8 ``(W, H)``, as MONAI Label's writer needs; 3-D sources get one more axis."""
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         """Drop the channel axis of each key."""
@@ -152,7 +152,7 @@ def preprocessing(
     augment: bool = False,
     calipers: float = 0.0,
 ) -> Compose:
-    """From a file to the network's input.
+    """Make the transforms from a file to the network's input.
 
     ::
 
@@ -162,16 +162,16 @@ def preprocessing(
         keys: ``("image",)`` or ``("image", "label")``.
         spatial_size: rows and columns of the network's input, in pixels.
         resize_label: whether the label is resized too; evaluation keeps it at the original size.
-        augment: insert :func:`augmentation`; what stands before it is what ``CacheDataset`` keeps.
-        calipers: probability of taking a picture's electronic calipers away or putting them elsewhere, each half the
-            time; 0, the paper's recipe, leaves them. The cache then keeps a second picture, without calipers.
+        augment: insert :func:`augmentation`; ``CacheDataset`` stores everything before it.
+        calipers: probability of removing a picture's electronic calipers or moving them elsewhere, each half the time;
+            0, the paper's recipe, leaves them. The cache then stores a second picture, without calipers.
 
     Returns:
         A flat ``Compose`` that gives ``image`` float32 ``(3, rows, columns)`` in 0-1 and ``label`` uint8
         ``(1, rows, columns)``.
 
     Raises:
-        InputError: for a ``spatial_size`` below 16, or ``calipers`` that is no probability.
+        InputError: for a ``spatial_size`` below 16, or ``calipers`` that is not a probability.
     """
     if not 0 <= calipers <= 1:
         raise InputError("calipers", "must be a probability from 0 to 1", got=calipers)
@@ -208,13 +208,13 @@ def augmentation(
     rotation: float = 45.0,
     shear: float = 16.0,
 ) -> Compose:
-    """The paper's random flips and affine map, in random order.
+    """Make the paper's random flips and affine map, in random order.
 
     Args:
-        keys: what is varied alike; masks take the nearest pixel.
+        keys: what to vary in the same way; masks take the nearest pixel.
         spatial_size: rows and columns of the pictures, in pixels.
-        flip_probability: of each flip.
-        affine_probability: of the one affine map.
+        flip_probability: probability of each flip.
+        affine_probability: probability of the affine map.
         scale: each axis is magnified by a factor between 1 - scale and 1 + scale.
         translation: the shift of each axis, as a share of its size.
         rotation: the largest angle either way, in degrees.
@@ -268,23 +268,23 @@ def postprocessing(
     upright: bool = False,
     drop_channel: bool = False,
 ) -> Compose:
-    """From logits to a mask, the holes of its components filled.
+    """Make the transforms from logits to a mask with filled holes.
 
     ::
 
         -- sigmoid -- resize back -- threshold -- (largest component) -- fill holes --
 
-    The same in numpy is :func:`monai_lesion.pipeline.operations.after`.
+    The same steps in numpy are :func:`monai_lesion.pipeline.operations.after`.
 
     Args:
         preprocessing: what to undo, so that the mask has the source's own size; None keeps the network's size.
         threshold: probability from which a pixel is lesion.
         keep: ``"largest"`` component, the paper's, or ``"all"``.
-        order: ``"resize_first"`` resizes the probability and then thresholds, as the authors' code and more exact;
-            ``"threshold_first"`` resizes the finished mask, as the paper's text.
+        order: ``"resize_first"`` resizes the probability and then thresholds, as the authors' code does, which is more
+            exact; ``"threshold_first"`` resizes the finished mask, as the paper's text says.
         source: key of the logits.
         target: key of the mask; another key than ``source`` leaves the logits as they are.
-        upright: end with ``(1, H, W)``, to stand beside an upright label; else ``(1, W, H)`` as MONAI writes it.
+        upright: end with ``(1, H, W)``, to match an upright label; otherwise ``(1, W, H)`` as MONAI writes it.
         drop_channel: end with ``(W, H)`` in the file's orientation, as MONAI Label wants it.
 
     Raises:

@@ -25,7 +25,7 @@ def format_comparison(records: Sequence[Record]) -> str:
     """The comparison as Markdown: a line for each variant, then what the numbers are.
 
     Raises:
-        InputError: as :func:`~monai_lesion.study.calipers.differences`.
+        InputError: see :func:`~monai_lesion.study.calipers.differences`.
     """
     changes = differences(records)
     images = {record["image"]: record["markers"] for record in records}
@@ -64,7 +64,7 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
     """Write ``calipers.md``, ``calipers.csv`` (image by image) and ``calipers.json`` (what was compared).
 
     Args:
-        records: of :func:`~monai_lesion.study.calipers.compare_images`.
+        records: result of :func:`~monai_lesion.study.calipers.compare_images`.
         output_dir: folder, made when absent.
         about: facts such as the manifest and the weights.
 

@@ -77,7 +77,7 @@ def compare(
     Args:
         networks: the seeds of each network.
         reference: whose name the others are compared with.
-        measure: as of :func:`spread`.
+        measure: see :func:`spread`.
 
     Returns:
         A comparison for each other network.

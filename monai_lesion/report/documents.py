@@ -20,7 +20,7 @@ def write_document(folders: Sequence[str | Path], page: str | Path, *, reference
     The rest of the document stays as it is. The same records give the same text on every machine: no time is taken.
 
     Args:
-        folders: of studies, or of kept records.
+        folders: folders of studies, or of kept records.
         page: a document with the lines ``<!-- generated: begin -->`` and ``<!-- generated: end -->``.
         reference: the network that the others are compared with; None for the first of each table.
 
@@ -48,11 +48,11 @@ def document(folders: Sequence[str | Path], *, reference: str | None = None) -> 
     """The tables of studies or of kept records in Markdown, each study with its budget and never two in one table.
 
     Args:
-        folders: as of :func:`write_document`.
-        reference: as of :func:`write_document`.
+        folders: see :func:`write_document`.
+        reference: see :func:`write_document`.
 
     Raises:
-        InputError: as :func:`write_document`.
+        InputError: see :func:`write_document`.
     """
     sections = read_sections(folders, reference)
     parts = [part for section in sections for part in _parts(section)]

@@ -47,7 +47,7 @@ def write_report(
     """Write the report on studies that have run, finished or not.
 
     Args:
-        folders: of studies, or of kept records.
+        folders: folders of studies, or of kept records.
         output: folder of the report: ``index.html``, ``tables/`` and ``figures/``; None for ``report`` in the first.
         reference: the network that the others are compared with; None for the first of each table.
         records: also keep records small enough to commit, in this folder.

@@ -26,9 +26,9 @@ def paper_results(table: str, entry: str, network_def: Mapping[str, Any] | None)
     """The paper's Dice and 95 % Hausdorff distance of a row, as text; empty where it has none.
 
     Args:
-        table: of the study.
+        table: which of the paper's tables the study repeats.
         entry: name of the row.
-        network_def: of its network.
+        network_def: definition of the network.
 
     Example:
         >>> paper_results("table2", "U-net", {"_target_": "monai_lesion.networks.UNet"})

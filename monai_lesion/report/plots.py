@@ -41,8 +41,8 @@ def draw_plots(study: StudyRecords, costs: Mapping[str, Costs], folder: Path) ->
 
     Args:
         study: with at least one tested network.
-        costs: of its networks.
-        folder: of the files.
+        costs: costs of its networks.
+        folder: folder for the files.
 
     Raises:
         InputError: when Matplotlib is not installed.

@@ -20,11 +20,11 @@ def label_points(
     """Write each name where it covers least: first right of its point, then left, then farther above and below.
 
     Args:
-        axis: of Matplotlib, its scale, limits and figure as they will stay.
+        axis: axes of Matplotlib, with its scale, limits and figure as they will stay.
         names: a text for each point.
         points: in the axis' own units.
         others: points without a name, not to be covered either.
-        size: of the letters, in points.
+        size: font size in points.
 
     Returns:
         The annotations.

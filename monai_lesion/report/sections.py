@@ -21,12 +21,12 @@ from monai_lesion.report.tables import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A study as a report tells it.
+    """What a report says about a study.
 
     Args:
         study: with at least one tested network.
         reference: the network that the others are compared with.
-        costs: of the networks.
+        costs: costs of the networks.
         budget: with what it was made, in sentences.
         missing: what of it has not been tested yet, in sentences.
         tables: those that say something, by name: ``results`` first, then ``differences`` and ``weight_decays``.
@@ -51,7 +51,7 @@ def read_sections(
     """Read studies, or records that were kept of them; each is a section of its own, never two in one table.
 
     Args:
-        folders: of studies, or of kept records.
+        folders: folders of studies, or of kept records.
         reference: the network that the others are compared with; None for the first of each study.
         cpu_time: time every network on this machine's CPU.
 

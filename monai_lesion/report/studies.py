@@ -29,9 +29,9 @@ class TrialRecord:
     """One trial: its record, its log, and, when it was tested, its images.
 
     Args:
-        folder: of the trial, or of its kept record.
-        record: of ``run.json``.
-        log: one row an epoch.
+        folder: folder of the trial, or of its kept record.
+        record: content of ``run.json``.
+        log: one row per epoch.
         images: rows of ``per_image.csv``, measures as numbers, nan where there is none.
     """
 
@@ -80,7 +80,7 @@ class StudyRecords:
     """A study as far as it has come.
 
     Args:
-        name: of the study.
+        name: name of the study.
         title: above its table.
         table: which of the paper's, or empty.
         entries: names of its networks in the order of the table.
@@ -120,7 +120,7 @@ def load_compared(folders: Sequence[str | Path], reference: str | None = None) -
     """Read the studies that have a tested network.
 
     Args:
-        folders: as of :func:`load_studies`.
+        folders: see :func:`load_studies`.
         reference: a network that the others are to be compared with; None for the first of each study.
 
     Raises:
@@ -129,7 +129,7 @@ def load_compared(folders: Sequence[str | Path], reference: str | None = None) -
     studies = [study for study in load_studies(folders) if study.compared()]
     names = {entry for study in studies for entry in study.compared()}
     if reference is not None and reference not in names:
-        raise InputError("--reference", f"must be of {'; '.join(sorted(names))}", got=reference)
+        raise InputError("--reference", f"must be one of {'; '.join(sorted(names))}", got=reference)
     return studies
 
 
@@ -137,7 +137,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[StudyRecords]:
     """Read studies, or records that were kept of them.
 
     Args:
-        folders: of studies, or with one folder for each kept record.
+        folders: folders of studies, or with one folder for each kept record.
 
     Returns:
         The studies, in the order of the folders.
@@ -150,7 +150,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[StudyRecords]:
         trials = [_read_trial(place) for place in _places(folder)]
         if not trials:
             fix = "Run a study first (monai-lesion study run)"
-            raise InputError(folder, "must hold the trials of a study, or kept records", got="none", fix=fix)
+            raise InputError(folder, "must hold the trials of a study, or kept records", got="neither", fix=fix)
         for name in dict.fromkeys(str(trial.record["study"]) for trial in trials):
             own = [trial for trial in trials if trial.record["study"] == name]
             if name in studies:

@@ -26,7 +26,7 @@ def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
 
     Args:
         study: with at least one tested network.
-        costs: of its networks.
+        costs: costs of its networks.
     """
     networks = study.compared()
     rows = []

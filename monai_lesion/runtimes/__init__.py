@@ -1,1 +1,1 @@
-"""Runtimes: what executes a trained network, behind one interface; and the same function with less arithmetic."""
+"""Run trained networks in PyTorch, ONNX Runtime or OpenVINO, behind one interface."""

@@ -1,4 +1,4 @@
-"""The fastest runtime on this machine, found by measuring."""
+"""Find the fastest runtime on this machine, by measuring."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ CANDIDATES = (
 
 
 def choose(network: nn.Module, steps: Steps, execution: Execution, open_one: Callable[[Execution], Runtime]) -> Runtime:
-    """The fastest installed runtime whose masks are those of the network as trained.
+    """Choose the fastest installed runtime whose masks equal those of the network as trained.
 
     Each candidate segments the same simulated pictures (and some of the calibration's); one whose masks differ in Dice
-    by more than 0.002 is out. The others are timed in turns on one picture. Nothing is remembered: it takes some
-    seconds in every process, and minutes with int8. On another device than the CPU it is PyTorch.
+    by more than 0.002 is dropped. The others are timed in turn on one picture. The choice is not stored: it takes some
+    seconds in every process, and minutes with int8. On a device other than the CPU, PyTorch is chosen.
 
     Args:
-        network: as trained.
-        steps: around it: its input size and threshold.
-        execution: its precision admits this one only, None admits all, int8 with calibration pictures only.
+        network: the trained network.
+        steps: its input size and threshold.
+        execution: only runtimes with its precision are tried; None tries all, int8 only with calibration pictures.
         open_one: opens the network in one runtime and precision.
 
     Raises:
@@ -109,7 +109,7 @@ def _agreeing(
     pictures: Sequence[Floats],
     threshold: float,
 ) -> tuple[dict[str, Runtime], list[str]]:
-    """The runtimes whose masks are right, by label, and why the others are out."""
+    """Find the runtimes whose masks are right, by label, and the reasons against the others."""
     from monai_lesion.runtimes.torch_runtimes import PlainRuntime
 
     level, plain = np.log(threshold / (1 - threshold)), PlainRuntime(network)
@@ -130,7 +130,7 @@ def _agreeing(
 
 
 def _measure(runtimes: dict[str, Runtime], input_size: Sequence[int]) -> dict[str, float]:
-    """Median milliseconds for one picture."""
+    """Measure the median milliseconds for one picture."""
     picture = np.random.default_rng(0).random((1, 3, *input_size), dtype=np.float32)
     medians = median_milliseconds({name: partial(runtime, picture) for name, runtime in runtimes.items()}, turns=TURNS)
     return {name: round(value, 3) for name, value in medians.items()}

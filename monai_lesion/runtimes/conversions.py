@@ -1,4 +1,4 @@
-"""Networks to TorchScript, ONNX and OpenVINO."""
+"""Convert networks to TorchScript, ONNX and OpenVINO."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NAMESPACE = "monai_lesion"  # of what we write into the metadata of OpenVINO mod
 
 
 def to_onnx(network: nn.Module, spatial_size: Sequence[int]) -> Any:
-    """The merged network as ONNX: ``image`` ``(1, 3, rows, columns)`` to ``logits``, and ``scores`` where it has some.
+    """Convert the merged network to ONNX: ``image`` ``(1, 3, rows, columns)`` to ``logits``, and ``scores`` if any.
 
-    One image of one size, because then the graph holds no arithmetic on shapes, which runtimes optimise badly.
+    The graph takes one image of one size: it then holds no arithmetic on shapes, which runtimes optimise badly.
 
     Args:
-        network: as trained; it is copied.
+        network: the trained network; it is copied.
         spatial_size: rows and columns.
 
     Returns:
@@ -50,7 +50,7 @@ def to_onnx(network: nn.Module, spatial_size: Sequence[int]) -> Any:
 
 
 class _FixedUp(nn.Module):
-    """A decoder stage for one size: it pads where that is needed, so that the others hold no padding by nothing."""
+    """A decoder stage for one size: it pads only if needed, so that the graph holds no padding by nothing."""
 
     def __init__(self, stage: Up) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _FixedUp(nn.Module):
 
 
 def end_to_end(core: Any, spatial_size: Sequence[int], threshold: float) -> Any:
-    """Resize, scaling, sigmoid, resize back and threshold around an ONNX model of :func:`to_onnx`.
+    """Build resizing, scaling, sigmoid, resizing back and threshold around an ONNX model of :func:`to_onnx`.
 
     Args:
         core: the network, of any precision.
@@ -139,10 +139,10 @@ def _export(
 
 
 def to_torchscript(network: nn.Module, *, around: Callable[[nn.Module], nn.Module] | None = None) -> Any:
-    """The merged network as TorchScript; it takes any batch and size.
+    """Convert the merged network to TorchScript; it takes any batch and size.
 
     Args:
-        network: as trained; it is copied.
+        network: the trained network; it is copied.
         around: puts preprocessing and postprocessing around it.
 
     Raises:
@@ -158,9 +158,9 @@ def to_torchscript(network: nn.Module, *, around: Callable[[nn.Module], nn.Modul
 
 
 def store_half(model: Any) -> Any:
-    """A copy of an ONNX model whose larger weights are stored in half precision, and computed with in float32.
+    """Copy an ONNX model and store its larger weights in half precision; it still computes in float32.
 
-    Half the bytes to ship; ONNX Runtime and OpenVINO turn them back once, when the model is opened.
+    The file has half the size. ONNX Runtime and OpenVINO convert the weights back once, when they open the model.
 
     Args:
         model: an ``onnx.ModelProto`` of :func:`to_onnx`.
@@ -185,12 +185,12 @@ def store_half(model: Any) -> Any:
 
 
 def write_torchscript(module: Any, file: Path, metadata: Mapping[str, str]) -> None:
-    """Save with the metadata as extra files; ``torch.jit.load`` gives them back."""
+    """Save a TorchScript model, with the metadata as extra files that ``torch.jit.load`` returns."""
     module.save(str(file), _extra_files={key: value.encode() for key, value in metadata.items()})
 
 
 def write_onnx(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
-    """Save with the metadata as the model's own."""
+    """Save an ONNX model, with the metadata inside."""
     onnx = load_package("onnx")
     onnx.helper.set_model_props(model, dict(metadata))
     model.producer_name = NAMESPACE
@@ -198,7 +198,7 @@ def write_onnx(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
 
 
 def write_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
-    """Save an ONNX model as ``.xml`` and ``.bin``, the metadata below ``rt_info/monai_lesion``."""
+    """Save an ONNX model as ``.xml`` and ``.bin``, with the metadata under ``rt_info/monai_lesion``."""
     openvino = load_package("openvino")
     converted = openvino.Core().read_model(model.SerializeToString())
     for key, value in metadata.items():

@@ -1,4 +1,4 @@
-"""How a network is to be run."""
+"""Describe how to run a network."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NAMES = ("torch", "torch-compile", "onnx", "openvino")  # any other name but "au
 
 @dataclass(frozen=True)
 class Execution:
-    """How a network is to be run; one object in place of its parts wherever a segmenter is opened.
+    """How to run a network: device, runtime, precision, crop and calibration in one object.
 
     Args:
-        device: where PyTorch runs it, such as ``"cpu"`` or ``"cuda"``; the other runtimes run on the CPU. None leaves
-            it to the runtime.
+        device: where PyTorch runs, such as ``"cpu"`` or ``"cuda"``; the other runtimes run on the CPU. None leaves the
+            choice to the runtime.
         runtime: ``"onnx"``, ``"openvino"``, ``"torch"``, ``"torch-compile"``, ``"auto"`` for the fastest of them on
-            this machine, the folder of a model of the same weights, or a runtime that is open already. None takes ONNX
-            Runtime for a model folder or a bundle, and PyTorch on another device than the CPU.
-        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; None is the model's own, and with ``"auto"`` any.
+            this machine, the folder of a model with the same weights, or a runtime that is already open. None takes
+            ONNX Runtime for a model folder or a bundle, and PyTorch on a device other than the CPU.
+        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; None takes the model's own, and any with ``"auto"``.
         crop: show the network only the largest region of 2-D tissue that the DICOM header names, without banner and
-            colour bar; a picture without one is shown whole.
-        calibration: pictures for int8: a manifest whose paths start from its own folder, or what
-            :func:`~monai_lesion.runtimes.quantization.calibration_images` read.
+            colour bar; a picture without such a region is shown whole.
+        calibration: pictures for int8: a manifest whose paths start from its own folder, or the result of
+            :func:`~monai_lesion.runtimes.quantization.calibration_images`.
 
     Raises:
         InputError: for an unknown precision.
@@ -45,25 +45,25 @@ class Execution:
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))  # a torch.device too
         if self.precision is not None and self.precision not in PRECISIONS:
-            raise InputError("precision", f"must be of {', '.join(PRECISIONS)}", got=self.precision)
+            raise InputError("precision", f"must be one of {', '.join(PRECISIONS)}", got=self.precision)
 
     @property
     def on_cpu(self) -> bool:
-        """Whether no other device is asked for."""
+        """Whether the network runs on the CPU."""
         return self.device is None or self.device.split(":")[0] == "cpu"
 
     def check_cpu(self) -> None:
-        """See that no other device is asked of a runtime that has none.
+        """Refuse another device for a runtime that runs only on the CPU.
 
         Raises:
-            InputError: when it is.
+            InputError: when another device is asked for.
         """
         if not self.on_cpu:
             got = f"device {self.device}"
             raise InputError("runtime", f"{self.runtime} runs on a CPU", got=got, fix="Use runtime torch")
 
     def calibration_images(self, input_size: tuple[int, int]) -> CalibrationImages:
-        """The pictures for int8, read where a manifest is named.
+        """Give the pictures for int8, read from the manifest if one is named.
 
         Raises:
             InputError: when there are none.
@@ -79,22 +79,22 @@ class Execution:
 
     @property
     def folder(self) -> Path | None:
-        """The model folder that is named as runtime."""
+        """The model folder that ``runtime`` names, if any."""
         if self.runtime is None or isinstance(self.runtime, Runtime) or self.runtime in (*NAMES, "auto"):
             return None
         return Path(self.runtime)
 
     @classmethod
     def of(cls, execution: Execution | None, options: dict[str, Any]) -> Execution:
-        """An execution as a function takes it: one object, or its parts by name.
+        """Make an execution from one object, or from its fields by name.
 
         Raises:
-            InputError: for both, or an unknown part.
+            InputError: when both are given, or a field is unknown.
         """
         known = [each.name for each in fields(cls)]
         for name in options:
             if name not in known:
-                raise InputError(name, f"must be of {', '.join(known)}", got="an unknown option")
+                raise InputError(name, f"must be one of {', '.join(known)}", got="an unknown option")
         if execution is not None and options:
-            raise InputError("execution", "must be one object or its parts", got=f"both, with {', '.join(options)}")
+            raise InputError("execution", "must be one object or its fields", got=f"both, with {', '.join(options)}")
         return execution or cls(**options)

@@ -1,4 +1,4 @@
-"""A runtime for a network, by name."""
+"""Open a runtime for a network, by name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from monai_lesion.runtimes.interfaces import Runtime
 
 
 def open_runtime(network: nn.Module, steps: Steps, execution: Execution) -> Runtime:
-    """What runs ``network`` from now on.
+    """Open the runtime that runs a network.
 
     Args:
-        network: as trained, taking RGB; it is copied.
-        steps: around it: its input size, and the threshold for the comparison that ``"auto"`` makes.
-        execution: by which runtime; a model folder is not opened here, but in :mod:`monai_lesion.models.folders`.
+        network: the trained network, which takes RGB; it is copied.
+        steps: its input size, and the threshold for the comparison that ``"auto"`` makes.
+        execution: which runtime; model folders are opened in :mod:`monai_lesion.models.folders` instead.
 
     Raises:
         InputError: for an unknown name, a precision that the runtime lacks, or a package that is not installed.
@@ -53,11 +53,11 @@ def open_runtime(network: nn.Module, steps: Steps, execution: Execution) -> Runt
 
 
 def open_model(make: Callable[[], Any], steps: Steps, execution: Execution) -> Runtime:
-    """A runtime for an ONNX model that is made now.
+    """Make an ONNX model and open a runtime for it.
 
     Args:
-        make: gives the float32 ``onnx.ModelProto``.
-        steps: around the network.
+        make: returns the float32 ``onnx.ModelProto``.
+        steps: what happens before and after the network.
         execution: ``"onnx"`` or ``"openvino"``, and a precision.
     """
     from monai_lesion.runtimes.onnx_runtimes import OnnxRuntime

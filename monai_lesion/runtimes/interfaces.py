@@ -1,4 +1,4 @@
-"""The one interface that every runtime has."""
+"""The interface that all runtimes share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Floats = NDArray[np.float32]
 
 
 class Outputs(NamedTuple):
-    """What a network computes of some pictures.
+    """What a network computes from some pictures.
 
     Args:
         logits: float32 ``(N, 1, H, W)``.
-        scores: float32 ``(N, S)``, of a network with :class:`monai_lesion.networks.TrustHeads`; None of any other.
+        scores: float32 ``(N, S)``, from a network with :class:`monai_lesion.networks.TrustHeads`; None from any other.
     """
 
     logits: Floats
@@ -27,12 +27,12 @@ class Outputs(NamedTuple):
 
 
 class Runtime(ABC):
-    """What executes a trained network: pictures in, logits out.
+    """Run a trained network: pictures in, logits out.
 
     Args:
-        name: such as ``"onnx"``.
-        precision: what is used, after any fallback: ``"fp32"``, ``"bf16"`` or ``"int8"``.
-        input_size: rows and columns that it is built for; None takes any.
+        name: name of the runtime, such as ``"onnx"``.
+        precision: the precision in use, after any fallback: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        input_size: rows and columns that the model takes; None for any.
 
     Shape:
         - input: float32 ``(N, 3, H, W)``, RGB in 0-1
@@ -58,7 +58,7 @@ class Runtime(ABC):
         return self.outputs(images).logits
 
     def outputs(self, images: Floats) -> Outputs:
-        """Compute the logits of ``images``, and the scores where the network has some.
+        """Compute the logits of ``images``, and the scores if the network has any.
 
         Raises:
             InputError: for another type or shape.
@@ -78,7 +78,7 @@ class Runtime(ABC):
 
 
 def joined(each: list[Outputs], images: Floats) -> Outputs:
-    """The outputs of several pictures that were run one by one."""
+    """Join the outputs of pictures that were run one by one."""
     if not each:
         return Outputs(np.empty((0, 1, *images.shape[2:]), np.float32))
     scores = [outputs.scores for outputs in each if outputs.scores is not None]

@@ -1,4 +1,4 @@
-"""Networks run by ONNX Runtime; neither PyTorch nor MONAI is imported."""
+"""Run networks in ONNX Runtime; imports neither PyTorch nor MONAI."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monai_lesion.runtimes.sessions import open_onnx
 
 
 def open_session(model: str | Path | bytes, *, threads: int | None = None) -> Any:
-    """As :func:`~monai_lesion.runtimes.sessions.open_onnx`, with one kind of error.
+    """Open an ONNX model as :func:`~monai_lesion.runtimes.sessions.open_onnx` does, with one kind of error.
 
     Raises:
         InputError: when ONNX Runtime is not installed or refuses the model.
@@ -27,10 +27,10 @@ def open_session(model: str | Path | bytes, *, threads: int | None = None) -> An
 
 
 def check_precision(precision: str) -> None:
-    """See that ONNX Runtime has a precision.
+    """Check that ONNX Runtime has a precision.
 
     Raises:
-        InputError: when it has not.
+        InputError: when it does not.
     """
     if precision not in ("fp32", "int8"):
         fix = "bf16 needs torch or openvino"
@@ -41,12 +41,12 @@ class OnnxRuntime(Runtime):
     """An ONNX model of one image, run by ONNX Runtime.
 
     Args:
-        model: a file, or its bytes; takes ``(1, 3, H, W)``.
+        model: a file, or its bytes; it takes ``(1, 3, H, W)``.
         precision: what the model holds, ``"fp32"`` or ``"int8"``.
-        threads: how many; None takes one a core.
+        threads: threads to use; None takes one per core.
 
     Raises:
-        InputError: for another precision, or as :func:`open_session`.
+        InputError: for another precision, or when :func:`open_session` fails.
     """
 
     def __init__(self, model: str | Path | bytes, *, precision: str = "fp32", threads: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Networks run by OpenVINO; neither PyTorch nor MONAI is imported."""
+"""Run networks in OpenVINO; imports neither PyTorch nor MONAI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai_lesion.runtimes.sessions import open_openvino
 
 
 def compile_model(model: Any, *, precision: str, threads: int | None = None) -> Any:
-    """As :func:`~monai_lesion.runtimes.sessions.open_openvino`, with one kind of error.
+    """Open a model as :func:`~monai_lesion.runtimes.sessions.open_openvino` does, with one kind of error.
 
     Raises:
         InputError: when OpenVINO is not installed or refuses the model.
@@ -36,15 +36,15 @@ class OpenVinoRuntime(Runtime):
     Args:
         model: a file (``.xml`` or ``.onnx``), or the bytes of an ONNX model; takes ``(1, 3, H, W)``.
         precision: ``"fp32"``, ``"bf16"``, or ``"int8"`` for a model that was quantised.
-        threads: how many; None takes one a core.
+        threads: threads to use; None takes one per core.
 
     Raises:
-        InputError: for another precision, or as :func:`compile_model`.
+        InputError: for another precision, or when :func:`compile_model` fails.
     """
 
     def __init__(self, model: str | Path | bytes, *, precision: str = "fp32", threads: int | None = None) -> None:
         if precision not in PRECISIONS:
-            raise InputError("precision", f"must be of {', '.join(PRECISIONS)}", got=precision)
+            raise InputError("precision", f"must be one of {', '.join(PRECISIONS)}", got=precision)
         used = supported(precision, "openvino")
         self.request = compile_model(model, precision=used, threads=threads).create_infer_request()
         self.lock = Lock()  # a request serves one caller at a time

@@ -1,4 +1,4 @@
-"""Networks with 8-bit weights and activations, by NNCF's post-training quantisation with accuracy control."""
+"""Quantise networks to 8-bit weights and activations, by NNCF's post-training quantisation with accuracy control."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MAX_DROP = 0.001  # of the mean Dice on the validation images; half of what an e
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Pictures as the network sees them.
+    """Calibration pictures, as the network sees them.
 
     Args:
         statistics: float32 ``(1, 3, H, W)`` each, for the ranges of activations.
-        validation: the same, for the accuracy; none of them should be among the others.
-        labels: ``(H, W)`` bool, of the validation pictures.
+        validation: the same, for the accuracy; they should not overlap with the others.
+        labels: masks of the validation pictures, ``(H, W)`` bool.
     """
 
     statistics: Sequence[NDArray[np.float32]]
@@ -47,13 +47,13 @@ def calibration_images(
 ) -> CalibrationImages:
     """Read the calibration pictures of a manifest: ``training`` gives the ranges, ``validation`` the accuracy.
 
-    The ``test`` split is not touched, so that what is reported on it stays honest.
+    The ``test`` split is not touched, so that results on it stay honest.
 
     Args:
-        manifest: the data list.
-        dataset_dir: folder that its paths start from; its own folder.
+        manifest: the manifest.
+        dataset_dir: folder that its paths start from; None for its own folder.
         spatial_size: rows and columns of the network's input.
-        most: images of each split at most (96 of ``validation``), evenly spaced over it.
+        most: most images to take from a split (at most 96 from ``validation``), evenly spaced.
 
     Raises:
         InputError: when a split has fewer than 16 images.
@@ -81,13 +81,14 @@ def calibration_images(
 
 
 def quantise(model: Any, images: CalibrationImages, *, runtime: str = "onnx", max_drop: float = MAX_DROP) -> Any:
-    """An int8 copy of an ONNX model; layers that cost too much accuracy stay in float.
+    """Quantise a copy of an ONNX model to int8; layers that would cost too much accuracy stay in float.
 
     Args:
         model: the network, ``onnx.ModelProto`` of :func:`~monai_lesion.runtimes.conversions.to_onnx`.
-        images: what it is calibrated with.
-        runtime: ``"onnx"`` or ``"openvino"``, which will run it: each has arithmetic of its own, so it judges.
-        max_drop: how much mean Dice may be lost on the validation images.
+        images: the calibration pictures.
+        runtime: ``"onnx"`` or ``"openvino"``, which will run the model. Each computes a little differently, so accuracy
+            is measured in it.
+        max_drop: how much mean Dice the model may lose on the validation images.
 
     Returns:
         An ``onnx.ModelProto`` that ONNX Runtime and OpenVINO run.

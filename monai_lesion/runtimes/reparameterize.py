@@ -1,4 +1,4 @@
-"""The same function with less arithmetic: grouped conv sets merged, batch normalisation folded; for inference only."""
+"""Merge grouped conv sets and fold batch normalisation: the same function with less arithmetic, for inference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monai_lesion.networks.merging import dense_is_less, parts, product
 
 
 def reparameterize(network: nn.Module) -> nn.Module:
-    """A copy that computes the same logits with fewer operations.
+    """Copy a network into one that computes the same logits with fewer operations.
 
     ::
 
@@ -27,14 +27,14 @@ def reparameterize(network: nn.Module) -> nn.Module:
         -- dense 3 x 3 ----------------------------------- ReLU --      where that is less arithmetic
         -- grouped 3 x 3 -- pointwise 1 x 1 -------------- ReLU --      elsewhere
 
-    Nothing stands between the two convolutions of a :class:`~monai_lesion.networks.blocks.GroupedConvolution`, and the
-    second sees one pixel only, so that their product is one dense convolution, borders included: the zeros around the
-    picture meet the first alone. Batch normalisation with its running statistics is an affine map of each channel and
-    goes into the convolution right before it; one that stands elsewhere (after the sum in an FCN) stays. Products are
-    formed in double precision, so that the result differs by float32 rounding only.
+    There is nothing between the two convolutions of a :class:`~monai_lesion.networks.blocks.GroupedConvolution`, and
+    the second sees only one pixel, so their product is one dense convolution, borders included: only the first meets
+    the zeros around the picture. Batch normalisation with its running statistics is an affine map of each channel and
+    goes into the convolution right before it; batch normalisation elsewhere (after the sum in an FCN) stays. Products
+    are formed in double precision, so that the result differs only by float32 rounding.
 
     Args:
-        network: any network, trained; it is left as it is.
+        network: any trained network; it is not changed.
 
     Returns:
         The copy, in evaluation mode and without gradients.
@@ -59,7 +59,7 @@ def reparameterize(network: nn.Module) -> nn.Module:
 
 
 def merge(convolution: GroupedConvolution) -> nn.Module:
-    """The dense convolution that a grouped and a pointwise one make together."""
+    """Make the dense convolution that equals a grouped and a pointwise one."""
     grouped, pointwise = parts(convolution)
     with torch.no_grad():
         weight, bias = product(grouped, pointwise, torch.float64)

@@ -1,6 +1,6 @@
-"""Model files opened for the CPU, their makers' usage reporting off.
+"""Open model files for the CPU, with the usage reporting of their makers off.
 
-This file stands alone save for the switch of the reporting, for copies of both travel with every exported model.
+This file needs only ``reporting``, because copies of both travel with every exported model.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECIS
 
 
 def open_onnx(model: str | Path | bytes, *, threads: int | None = None) -> Any:
-    """An ``onnxruntime.InferenceSession``.
+    """Open an ``onnxruntime.InferenceSession``.
 
     Args:
         model: a file, or its bytes.
-        threads: how many; None takes one a core.
+        threads: threads to use; None takes one per core.
     """
     silence_reporting()
     import onnxruntime
@@ -35,12 +35,12 @@ def open_onnx(model: str | Path | bytes, *, threads: int | None = None) -> Any:
 
 
 def open_openvino(model: Any, *, precision: str = "fp32", threads: int | None = None) -> Any:
-    """An ``openvino.CompiledModel``, for short waits rather than for many images at once.
+    """Open an ``openvino.CompiledModel``, tuned for one image at a time.
 
     Args:
         model: a file (``.xml`` or ``.onnx``), the bytes of an ONNX model, or an ``openvino.Model``.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
-        threads: how many; None takes one a core.
+        threads: threads to use; None takes one per core.
     """
     silence_reporting()
     import openvino
@@ -55,7 +55,7 @@ def open_openvino(model: Any, *, precision: str = "fp32", threads: int | None = 
 
 
 def open_torchscript(model: str | Path) -> Any:
-    """A ``torch.jit.ScriptModule``."""
+    """Open a ``torch.jit.ScriptModule``."""
     import torch
 
     return torch.jit.load(str(model), map_location="cpu")  # type: ignore[no-untyped-call]

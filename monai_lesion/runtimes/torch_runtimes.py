@@ -1,4 +1,4 @@
-"""Networks run by PyTorch."""
+"""Run networks in PyTorch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 def torch_device(name: str | None) -> torch.device:
-    """The device named, or CUDA where there is one.
+    """Choose the named device, or CUDA if there is one.
 
     Raises:
-        InputError: for one that PyTorch does not know or have here.
+        InputError: for a device that PyTorch does not know or this machine does not have.
     """
     cuda = torch.cuda.is_available()
     try:
@@ -34,14 +34,14 @@ def torch_device(name: str | None) -> torch.device:
 
 
 class PlainRuntime(Runtime):
-    """A network in PyTorch and float32 exactly as it was trained: what the others are measured by.
+    """Run a network in PyTorch and float32 exactly as it was trained; the other runtimes are compared with this.
 
     Args:
-        network: as trained; it is moved to the device.
-        device: where it runs; None takes CUDA where there is one.
+        network: the trained network; it is moved to the device.
+        device: where to run; None takes CUDA if there is one.
 
     Raises:
-        InputError: as :func:`torch_device`.
+        InputError: see :func:`torch_device`.
     """
 
     def __init__(self, network: nn.Module, *, device: str | None = "cpu") -> None:
@@ -56,17 +56,17 @@ class PlainRuntime(Runtime):
 
 
 class TorchRuntime(Runtime):
-    """The merged network in PyTorch, channels last.
+    """Run the merged network in PyTorch, channels last.
 
     Args:
-        network: as trained; it is copied.
+        network: the trained network; it is copied.
         precision: ``"fp32"`` or ``"bf16"``.
-        compiled: whether ``torch.compile`` translates it, at the first image, which needs a C++ compiler on a CPU and
-            takes a minute or so in every process.
-        device: where it runs; None takes CUDA where there is one.
+        compiled: whether ``torch.compile`` compiles the network at the first image. It needs a C++ compiler on a CPU
+            and takes about a minute in every process.
+        device: where to run; None takes CUDA if there is one.
 
     Raises:
-        InputError: for another precision, a device that is not there, or without a compiler where one is needed.
+        InputError: for another precision, a missing device, or a missing compiler.
     """
 
     def __init__(
@@ -98,6 +98,6 @@ class TorchRuntime(Runtime):
 
 
 def _outputs(found: torch.Tensor | tuple[torch.Tensor, ...]) -> Outputs:
-    """Of a network's answer: logits alone, or logits and scores."""
+    """Take the logits, and the scores if there are any, from a network's output."""
     each = (found,) if isinstance(found, torch.Tensor) else found
     return Outputs(*(tensor.float().cpu().contiguous().numpy() for tensor in each))

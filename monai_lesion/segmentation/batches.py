@@ -1,4 +1,4 @@
-"""Many images, from files to files: one bad image does not stop the rest.
+"""Segment many files into files; one bad image does not stop the rest.
 
 ::
 
@@ -6,7 +6,7 @@
     this thread        find 2   find 3   find 4
     writer thread      save 1   save 2   save 3
 
-Decoding and writing take place beside the network; nothing is held but what is under way, a few pictures.
+Decoding and writing run beside the network. Only the few pictures under way are in memory.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from monai_lesion.segmentation.results import Segmentation
     from monai_lesion.segmentation.segmenters import Segmenter
 
-# pydicom's settings and Python's warning filters belong to the whole process: DICOM files are read and written by
-# turns, or a warning that quotes a patient's name could slip through.
+# pydicom's settings and Python's warning filters belong to the whole process. DICOM files are therefore read and
+# written in turn: otherwise a warning that quotes a patient's name could slip through.
 _DICOM = Lock()
-AHEAD = 2  # pictures read before their turn, and results that wait to be written
+AHEAD = 2  # pictures read ahead, and results that wait to be written
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How a batch went.
+    """How many pictures a batch segmented, and how fast.
 
     Attributes:
-        segmented: how many pictures.
-        frames: whether any was the frame of a cine.
-        seconds: from the first file that was opened to the last that was written.
+        segmented: number of pictures.
+        frames: whether any of them was a frame of a cine.
+        seconds: time from opening the first file to writing the last.
     """
 
     segmented: int
@@ -53,9 +53,9 @@ class Pace:
     seconds: float
 
     def __str__(self) -> str:
-        """Such as ``12 images in 3.0 s, 4.0 images a second``."""
+        """For example ``12 images in 3.0 s, 4.0 images per second``."""
         unit = "frames" if self.frames else "images"
-        return f"{self.segmented} {unit} in {self.seconds:.1f} s, {self.segmented / self.seconds:.1f} {unit} a second"
+        return f"{self.segmented} {unit} in {self.seconds:.1f} s, {self.segmented / self.seconds:.1f} {unit} per second"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Task:
     image: UltrasoundImage | None = None  # None when its results exist, or it could not be read
     failure: str = ""
     frame: bool = False
-    more: int = 0  # frames of its file beside the one that was counted
+    more: int = 0  # frames of its file besides the one that was counted
 
 
 def segment_files(
@@ -84,19 +84,19 @@ def segment_files(
     """Segment files and folders and save each result; one bad file or frame does not stop the rest.
 
     Args:
-        segmenter: segments one picture.
+        segmenter: segments each picture.
         sources: files and folders.
-        output_dir: folder of the results, named after the images; those of a cine's frames end in ``_f0000`` and so on.
-            When it lies in a folder of ``sources``, earlier results in it are not taken for images.
-        formats: as of :meth:`Segmentation.save`.
-        seg_type: as of :meth:`Segmentation.save`.
-        frame: frame of cines, from 0; None for all.
-        skip_existing: leave out images whose results exist all.
+        output_dir: folder for the results, which are named after the images; the frames of a cine end in ``_f0000`` and
+            so on. Earlier results in it are not taken for images when it lies in a folder of ``sources``.
+        formats: see :meth:`Segmentation.save`.
+        seg_type: see :meth:`Segmentation.save`.
+        frame: frame of a cine to segment, counted from 0; None for all.
+        skip_existing: skip images that already have all their results.
         progress: whether to show a bar with the time left.
-        report: is told at the end how fast it went, also when some failed.
+        report: called at the end with the speed of the batch, even when some images failed.
 
     Returns:
-        How many were segmented.
+        The number of pictures segmented.
 
     Raises:
         InputError: at the end, naming each file or frame that could not be segmented, in the order of the files.
@@ -162,7 +162,7 @@ def segment_files(
 
 @contextmanager
 def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
-    """One thread; what goes wrong or Ctrl-C takes back what it has not begun, and waits for what it has."""
+    """Run one thread; on an error or Ctrl-C, cancel what it has not begun and wait for what it has."""
     executor = ThreadPoolExecutor(1, thread_name_prefix=name)
     try:
         yield executor
@@ -171,7 +171,7 @@ def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
 
 
 def _ahead(tasks: Iterator[_Task], reader: ThreadPoolExecutor) -> Iterator[_Task]:
-    """The tasks in their order, at most ``AHEAD`` of them made by the reader before they are asked for."""
+    """Give the tasks in order; the reader prepares up to ``AHEAD`` of them in advance."""
     waiting = deque(reader.submit(next, tasks, None) for _ in range(AHEAD))
     while (task := waiting.popleft().result()) is not None:
         waiting.append(reader.submit(next, tasks, None))
@@ -182,7 +182,7 @@ def _ahead(tasks: Iterator[_Task], reader: ThreadPoolExecutor) -> Iterator[_Task
 def _read(
     files: Sequence[Path], output_dir: Path, formats: Sequence[str], frame: int | None, skip_existing: bool
 ) -> Iterator[_Task]:
-    """Each picture or frame, read where its results are wanted."""
+    """Read each picture or frame whose results are wanted."""
     inputs = {file.resolve() for file in files}
     names = output_names(files)
     taken = {name.casefold() for name in names}
@@ -219,8 +219,8 @@ def _read_one(file: ImageFile, frame: int | None) -> UltrasoundImage:
     except Exception as error:  # a codec has its own kinds for an exhausted memory
         if not out_of_memory(error):
             raise
-        fix = "Close other programs, or take a smaller picture"
-        raise InputError(file.path, "needs more memory than there is", got="a picture too large", fix=fix) from error
+        rule, fix = "needs more memory than this machine has", "Close other programs, or use a smaller picture"
+        raise InputError(file.path, rule, got="a picture too large", fix=fix) from error
 
 
 def _check_separate(results: Iterable[Path], inputs: Container[Path]) -> None:

@@ -1,4 +1,4 @@
-"""A model folder that runs without this package, checked against the network it came from.
+"""Export a model folder that runs without this package, and check it against its network.
 
 ::
 
@@ -41,25 +41,25 @@ def export_model(
     dice_tolerance: float = 0.002,
     licence: str | None = None,
 ) -> parity.Parity:
-    """Write a segmenter's network as a folder of its own, and check that it segments alike.
+    """Write a segmenter's network into a folder, and check that the exported model finds the same masks.
 
     Args:
-        segmenter: its network and steps are exported.
-        output: folder to make.
+        segmenter: whose network and steps to export.
+        output: new or empty folder.
         format: ``"torchscript"``, ``"onnx"`` or ``"openvino"``.
-        end_to_end: put everything but the choice of the component into the model.
+        end_to_end: build everything but the choice of the component into the model.
         calibration: pictures to quantise with; None exports fp32.
         half: store the weights in half precision.
-        pictures: what the model and PyTorch are compared on; None takes eight simulated cases.
-        dice_tolerance: how much the masks may differ, as of :class:`~monai_lesion.segmentation.parity.Parity`.
-        licence: of the weights, for ``model.json``; None takes that of the segmenter's model folder.
+        pictures: pictures on which the model is compared with PyTorch; None takes eight simulated cases.
+        dice_tolerance: how much the masks may differ, see :class:`~monai_lesion.segmentation.parity.Parity`.
+        licence: licence of the weights, for ``model.json``; None takes that of the segmenter's model folder.
 
     Returns:
-        How the model compares.
+        The comparison of the model with PyTorch.
 
     Raises:
-        InputError: when the folder is in use, the format cannot hold int8, a
-            package is missing, or the model is outside the tolerance; nothing is left then.
+        InputError: when the folder is in use, the format cannot hold int8, a package is missing, or the model is
+            outside the tolerance. Nothing is written then.
     """
     steps, precision = segmenter.steps, "fp32" if calibration is None else "int8"
     check_format(format, precision=precision, half=half, end_to_end=end_to_end, steps=steps)
@@ -67,7 +67,7 @@ def export_model(
         load_package("onnxruntime")  # for the comparison
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(folder, "must be a new or empty folder", got="one in use")
+        raise InputError(folder, "must be a new or empty folder", got="a folder with files in it")
     plain = LesionSegmenter(segmenter.network, steps, device="cpu")
     origin = segmenter.folder.description if segmenter.folder is not None else None
     with replacing_folder(folder) as partial:

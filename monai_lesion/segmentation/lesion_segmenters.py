@@ -1,4 +1,4 @@
-"""The library's front door: from a picture to a mask of its own size; PyTorch is imported only where it runs."""
+"""The main class of the library: from a picture to a mask of the same size; imports PyTorch only to run it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from monai_lesion._version import __version__
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
-from monai_lesion.models.descriptions import FILE
+from monai_lesion.models.descriptions import FILE, WEIGHTS
 from monai_lesion.models.folders import ModelFolder, WholeModel, open_folder, open_same, read_model
 from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
 from monai_lesion.pipeline.steps import Steps
@@ -36,21 +36,21 @@ class LesionSegmenter(Segmenter):
         -- read -- (crop) -- steps.before -- network -- steps.after -- mask
 
     Args:
-        network: a module of PyTorch that gives logits ``(B, 1, H, W)`` of ``(B, 3, H, W)``, or a model folder that was
-            read.
-        steps: what stands before and after the network; None takes the paper's, and a model folder's own.
-        bundle_version: of the bundle that the network came from, for DICOM objects.
-        network_def: class and arguments of the network, for a model folder that is made of it.
-        name: of the model, for results; None takes a model folder's own.
-        execution: how the network is run. Its runtime None runs a module as it was trained, in PyTorch and float32, so
-            that the mask is the bundle's to the bit, and a model folder in ONNX Runtime.
-        **options: the parts of ``execution`` by name, in its place: ``device``, ``runtime``, ``precision``, ``crop``
+        network: a PyTorch module that turns ``(B, 3, H, W)`` into logits ``(B, 1, H, W)``, or a model folder as
+            :func:`~monai_lesion.models.folders.read_model` returns it.
+        steps: what happens before and after the network; None takes the paper's steps, or those of the model folder.
+        bundle_version: version of the bundle that the network came from, for DICOM objects.
+        network_def: class and arguments of the network, for model folders written from it.
+        name: name of the model, for results; None takes that of the model folder.
+        execution: how to run the network. Runtime None runs a module as it was trained, in PyTorch and float32, so that
+            the mask equals the bundle's bit by bit; it runs a model folder in ONNX Runtime.
+        **options: the fields of ``execution``, given by name instead: ``device``, ``runtime``, ``precision``, ``crop``
             and ``calibration``.
 
     Attributes:
-        steps: what stands before and after the network.
+        steps: what happens before and after the network.
         folder: the model folder; None for a module.
-        network_def: class and arguments of the network, where they are known.
+        network_def: class and arguments of the network, if they are known.
 
     Raises:
         InputError: for a runtime that cannot be used, or a network of another kind.
@@ -82,7 +82,7 @@ class LesionSegmenter(Segmenter):
         self._whole: WholeModel | None = None
         if isinstance(network, ModelFolder):
             if steps is not None:
-                raise InputError("steps", "are the model folder's own", got=steps)
+                raise InputError("steps", "cannot be changed for a model folder", got=steps)
             self.folder, known = network, network.description
             self.network_def = known.network_def
             self.steps = known.steps
@@ -108,7 +108,7 @@ class LesionSegmenter(Segmenter):
         logger.info("network: %s", self)
 
     def __str__(self) -> str:
-        """What segments: name, network, weights, runtime and input size."""
+        """Name, network, weights, runtime and input size, for the log."""
         algorithm, size = self._algorithm, " x ".join(map(str, self.steps.input_size))
         name = f"{self.settings['model']}, " if "model" in self.settings else ""
         where = f", from {self.folder.path}" if self.folder is not None else ""
@@ -146,7 +146,7 @@ class LesionSegmenter(Segmenter):
 
     @property
     def network(self) -> nn.Module:
-        """The network in PyTorch, in evaluation mode; a model folder's is loaded when it is first asked for.
+        """The network in PyTorch, in evaluation mode; for a model folder it is loaded on first use.
 
         Raises:
             InputError: when the model folder holds no weights for PyTorch.
@@ -157,12 +157,12 @@ class LesionSegmenter(Segmenter):
 
     @classmethod
     def from_model(cls, folder: str | Path, *, execution: Execution | None = None, **options: Any) -> LesionSegmenter:
-        """Take a model folder: of a training, of ``monai-lesion export``, or any other with ``model.json``.
+        """Open a model folder, as training and ``monai-lesion export`` write it: any folder with ``model.json``.
 
         Args:
             folder: the folder.
-            execution: as of the class.
-            **options: as of the class.
+            execution: see the class.
+            **options: see the class.
 
         Raises:
             InputError: when the folder is damaged or of another version, or the runtime cannot be used.
@@ -171,12 +171,12 @@ class LesionSegmenter(Segmenter):
 
     @classmethod
     def from_preset(cls, name: str = DEFAULT, *, execution: Execution | None = None, **options: Any) -> LesionSegmenter:
-        """Take a network that comes with the package, trained; read its model card before its masks.
+        """Open a trained network that comes with the package; read its model card before you use it.
 
         Args:
             name: one of :func:`monai_lesion.models.presets.preset_names`.
-            execution: as of the class.
-            **options: as of the class.
+            execution: see the class.
+            **options: see the class.
 
         Raises:
             InputError: for an unknown name, or a runtime that cannot be used.
@@ -193,23 +193,23 @@ class LesionSegmenter(Segmenter):
         execution: Execution | None = None,
         **options: Any,
     ) -> Segmenter:
-        """Take the network of a bundle, with what stands before and after it there.
+        """Open the network of a bundle, with the bundle's steps before and after it.
 
         The model folder that a training leaves in ``models`` is opened as it is. Where there is none, where its
         weights have changed since, or where ``weights`` or ``overrides`` ask for others, the network is converted for
-        ONNX Runtime now, in memory, with PyTorch.
+        ONNX Runtime now, in memory, with PyTorch. Network and input size are those that the weights were trained with.
 
         Args:
-            bundle: folder of the bundle, or a model folder.
+            bundle: folder of the bundle, a model folder, or the folder of a training's ``model.pt``.
             weights: file of the weights; None takes ``models/model.pt``.
-            overrides: config values, such as ``{"network_def#group_size": 16}``.
+            overrides: config values, such as ``{"threshold": 0.4}``; they must not contradict the weights.
             execution: as of the class.
             **options: as of the class.
 
         Raises:
             InputError: when the folder is no bundle, an override is unknown to the network, or the runtime cannot be
                 used.
-            CheckpointError: when the weights are missing or another network's.
+            CheckpointError: when the weights are missing, another network's, or of another input size.
         """
         chosen, root = Execution.of(execution, options), Path(bundle)
         if weights is None and not overrides:
@@ -218,20 +218,20 @@ class LesionSegmenter(Segmenter):
                     model = read_model(folder)
                     if model.is_current:
                         return cls(model, execution=chosen)
-                    logger.info("%s is another than %s was made of", model.weights, model.model)
+                    logger.info("%s holds other weights than %s was made from", model.weights, model.model)
         return _converted(cls, root, weights, overrides, chosen)
 
     @classmethod
     def from_published(cls, path: str | Path, *, execution: Execution | None = None, **options: Any) -> LesionSegmenter:
-        """Take a checkpoint that the paper's authors released; it is fed BGR as it was trained.
+        """Open a checkpoint that the paper's authors released; it gets BGR, as in its training.
 
         Args:
             path: the checkpoint.
-            execution: as of the class.
-            **options: as of the class.
+            execution: see the class.
+            **options: see the class.
 
         Raises:
-            CheckpointError: when the file is damaged, hostile or another network's.
+            CheckpointError: when the file is damaged or hostile, or belongs to another network.
         """
         from monai_lesion.networks.published import load_published
 
@@ -240,7 +240,7 @@ class LesionSegmenter(Segmenter):
         return cls(network, steps, execution=Execution.of(execution, options))
 
     def find(self, image: UltrasoundImage) -> Finding:
-        """Mask, probability and scores, upright and of the picture's size."""
+        """Find mask, probability and scores, upright and in the picture's size."""
         if self._whole is not None:
             found = Finding(*self._whole(image.pixels))
             check_finite(found.probability, self)
@@ -259,12 +259,16 @@ def _converted(
     overrides: Mapping[str, Any] | None,
     execution: Execution,
 ) -> Segmenter:
-    """The segmenter of a bundle that has no model folder for what is asked."""
+    """Make the segmenter of a bundle that has no model folder for this request."""
     from dataclasses import replace
 
+    if weights is None and _tells_all(root):
+        from monai_lesion.models.bundles import bundle_folder
+
+        root, weights = bundle_folder(), root / WEIGHTS
     if not (root / "configs" / "inference.json").is_file():
-        fix = f"Or name a model folder, or a network that comes with the package: {', '.join(preset_names())}"
-        raise InputError(root, "must be a bundle with configs/inference.json", got="none", fix=fix)
+        fix = f"You can also name a model folder or a network that comes with the package: {', '.join(preset_names())}"
+        raise InputError(root, "must be a bundle with configs/inference.json", got="no such file", fix=fix)
     from monai_lesion.models.bundle_networks import read_bundle
 
     found = read_bundle(root, weights=weights, overrides=overrides)
@@ -272,7 +276,7 @@ def _converted(
         wanted = "onnx" if execution.on_cpu else "torch"
         execution = replace(execution, runtime=wanted)
         if wanted == "onnx":
-            logger.info("converting %s for ONNX Runtime, in this run only: it has no model folder for it", root)
+            logger.info("converting %s for ONNX Runtime for this run only, because it has no model folder", root)
     if found.steps is not None:
         return cls(
             found.network,
@@ -287,3 +291,17 @@ def _converted(
     return TransformSegmenter(
         found.network, found.preprocess, found.postprocess, bundle_version=found.version, execution=execution
     )
+
+
+def _tells_all(folder: Path) -> bool:
+    """Whether a folder without a bundle holds weights that say what they are of, as of a training that was killed."""
+    if (folder / "configs").exists() or not (folder / WEIGHTS).is_file():
+        return False
+    from monai_lesion.errors import CheckpointError
+    from monai_lesion.networks.weight_files import read_weights
+
+    try:
+        found = read_weights(folder / WEIGHTS)
+    except CheckpointError:  # of TorchScript, for instance
+        return False
+    return found.input_size is not None and found.network_def is not None

@@ -49,12 +49,12 @@ class Parity:
     Args:
         pictures: which.
         images: how many.
-        mean_dice_with_library: of the two masks, 1 where both are empty.
+        mean_dice_with_library: mean Dice of the two masks, 1 where both are empty.
         min_dice_with_library: the worst.
         max_probability_difference: over all pixels.
-        mean_dice_library: of the library's masks with the true ones.
-        mean_dice_exported: of the model's masks with the true ones.
-        dice_tolerance: what may be lost: of an fp32 model in ``mean_dice_with_library``, of an int8 model in
+        mean_dice_library: mean Dice of the library's masks with the true ones.
+        mean_dice_exported: mean Dice of the model's masks with the true ones.
+        dice_tolerance: how much Dice may be lost: for an fp32 model in ``mean_dice_with_library``, of an int8 model in
             ``mean_dice_exported`` against ``mean_dice_library``.
     """
 
@@ -101,7 +101,7 @@ def compare(
         library: gives mask and probability of a uint8 picture ``(H, W, 3)``.
         exported: the same.
         pictures: at least one.
-        dice_tolerance: as of :class:`Parity`.
+        dice_tolerance: see :class:`Parity`.
     """
     between, own, theirs, difference = [], [], [], 0.0
     for picture in pictures.read():

@@ -100,8 +100,8 @@ class Segmentation:
                 found, with measurements), ``"overlay"`` (the picture with the contour, PNG), and of a DICOM source
                 ``"dicom-seg"``, ``"dicom-sr"`` (none where nothing was found; it refers to the SEG when both are asked
                 for) and ``"sc"`` (a picture for any viewer).
-            name: of the files without ending; None takes the picture's.
-            seg_type: of the SEG: ``"binary"``, or ``"labelmap"``, which fewer viewers know.
+            name: name of the files, without ending; None takes the picture's.
+            seg_type: type of the SEG: ``"binary"``, or ``"labelmap"``, which fewer viewers know.
 
         Returns:
             The files written.
@@ -111,7 +111,7 @@ class Segmentation:
         """
         for kind in formats:
             if kind not in FORMATS:
-                raise InputError("formats", f"must be of {', '.join(FORMATS)}", got=kind)
+                raise InputError("formats", f"must be one of {', '.join(FORMATS)}", got=kind)
         stem = Path(output_dir) / (name or output_names([Path(self.image.path or "image")])[0])
         objects = self._objects([kind for kind in DICOM_ENDINGS if kind in formats], seg_type)
         return [file for kind in formats for file in self._write(kind, stem, objects.get(kind))]

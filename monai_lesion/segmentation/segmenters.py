@@ -1,4 +1,4 @@
-"""What every segmenter does, whatever runs its network; neither PyTorch nor MONAI is imported."""
+"""What all segmenters share, whatever runs the network; imports neither PyTorch nor MONAI."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Source = str | Path | ImageFile | NDArray[np.uint8]
 
 
 class Finding(NamedTuple):
-    """What a segmenter finds in what it is shown, upright.
+    """What a segmenter finds in a picture, upright.
 
     Args:
         mask: ``(H, W)`` uint8, 1 in the lesion.
         probability: ``(H, W)`` float32 in 0-1.
-        scores: float32 ``(1, S)`` of a network that scores its own mask; None of any other.
+        scores: float32 ``(1, S)`` from a network that scores its own mask; None from any other.
     """
 
     mask: NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 class Segmenter(ABC):
-    """Segment pictures, files, cines or several of them.
+    """Segment pictures, files or cines, one or many.
 
     ::
 
@@ -43,7 +43,7 @@ class Segmenter(ABC):
 
     Attributes:
         crop: whether the network sees only the largest region of 2-D tissue that the DICOM header names.
-        settings: what else decides the mask, such as the threshold, for DICOM objects.
+        settings: everything else that decides the mask, such as the threshold, for DICOM objects.
     """
 
     crop: bool
@@ -52,11 +52,11 @@ class Segmenter(ABC):
     @property
     @abstractmethod
     def algorithm(self) -> Algorithm:
-        """What finds the lesion, for DICOM objects."""
+        """The algorithm that finds the lesion, for DICOM objects."""
 
     @abstractmethod
     def find(self, image: UltrasoundImage) -> Finding:
-        """Mask, probability and scores of what the network is shown, upright and of its size."""
+        """Find mask, probability and scores, upright and in the size of the picture."""
 
     @overload
     def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
@@ -70,15 +70,15 @@ class Segmenter(ABC):
     def __call__(
         self, source: Source | Iterable[Source], *, frame: int | None = None
     ) -> Segmentation | Iterator[Segmentation]:
-        """Segment one picture, or each of several as it is asked for.
+        """Segment one picture, or several one by one as you iterate.
 
         Args:
             source: a path, an open file, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of any of them.
-            frame: frame of a cine, from 0; None for all.
+            frame: frame of a cine, counted from 0; None for all.
 
         Returns:
-            One result for a picture or a frame; for a cine without ``frame`` and for several sources an iterator, in
-            which each frame is read and segmented when its turn comes.
+            One result for a picture or a frame. For several sources, and for a cine without ``frame``, an iterator that
+            reads and segments each frame when its turn comes.
 
         Raises:
             ImageError: when a file cannot be read.
@@ -95,7 +95,7 @@ class Segmenter(ABC):
         return self.segment(image)
 
     def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
-        """The one result of a picture, or those of the frames of a cine."""
+        """Give the result of a picture, or of each frame of a cine."""
         if isinstance(source, np.ndarray):
             yield self.segment(_from_array(source))
             return
@@ -104,16 +104,16 @@ class Segmenter(ABC):
                 yield self.segment(read_image(file, frame=number))
 
     def segment(self, image: UltrasoundImage) -> Segmentation:
-        """Segment a picture that is read already.
+        """Segment a picture that is already in memory.
 
         Raises:
-            InputError: when the memory does not suffice, so that a batch goes on with the next; or for pixels of
+            InputError: when memory runs out, so that a batch can go on with the next picture; or for pixels of
                 another shape or type.
         """
         _check_pixels(image)
         try:
             return self._segment(image)
-        except Exception as error:  # each runtime has a kind of its own for an exhausted memory
+        except Exception as error:  # each runtime has its own error when memory runs out
             if not out_of_memory(error):
                 raise
             raise no_memory(image) from error
@@ -133,28 +133,28 @@ class Segmenter(ABC):
 
 
 def check_finite(output: Any, segmenter: object) -> None:
-    """Refuse a network that computes no numbers, rather than finding nothing with it.
+    """Refuse the output of a broken network, which would otherwise look like an empty mask.
 
     Raises:
         InputError: when some of ``output`` is NaN or infinite.
     """
     if output is not None and not np.isfinite(output).all():
         fix = "Its weights are damaged, or it was not trained to the end"
-        raise InputError(f"network {segmenter}", "must compute numbers", got="NaN or infinity", fix=fix)
+        raise InputError(f"network {segmenter}", "must compute finite numbers", got="NaN or infinity", fix=fix)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory does not suffice; PyTorch, OpenVINO and ONNX Runtime say so in words."""
+    """Whether an error means that memory ran out; PyTorch, OpenVINO and ONNX Runtime only say so in their message."""
     words = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "bad allocation")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def no_memory(image: UltrasoundImage) -> InputError:
-    """The error of a picture that is too large for the memory."""
+    """Make the error for a picture that is too large for the memory."""
     rows, columns = image.pixels.shape[:2]
     fix = "Close other programs, or crop the picture"
     where = image.path or "source"
-    return InputError(where, "needs more memory than there is", got=f"{rows} x {columns} pixels", fix=fix)
+    return InputError(where, "needs more memory than this machine has", got=f"{rows} x {columns} pixels", fix=fix)
 
 
 def _cropped(algorithm: Algorithm, region: Region) -> Algorithm:

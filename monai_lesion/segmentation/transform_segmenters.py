@@ -1,4 +1,4 @@
-"""Segmenters of a bundle that has MONAI transforms of its own around its network."""
+"""Segmenters for a bundle with its own MONAI transforms around the network."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ class TransformSegmenter(Segmenter):
         -- read -- preprocessing -- network -- postprocessing -- mask
 
     Where the steps are those of :class:`~monai_lesion.pipeline.steps.Steps`, :class:`~monai_lesion.LesionSegmenter`
-    gives the same and is faster: MONAI's transforms carry metadata, copies and an undo list through each step.
+    gives the same result and is faster, because MONAI's transforms carry metadata, copies and an undo list through each
+    step.
 
     Args:
         network: gives logits ``(B, 1, H, W)`` of ``(B, 3, H, W)``.
         preprocess: as :func:`monai_lesion.pipeline.transforms.preprocessing`; its first step loads.
         postprocess: as :func:`monai_lesion.pipeline.transforms.postprocessing`.
-        channel_order: of the network, ``"rgb"`` or ``"bgr"``.
-        bundle_version: of the bundle that the network came from.
-        execution: how the network is run; its runtime None is PyTorch, as it was trained.
-        **options: the parts of ``execution`` by name, in its place.
+        channel_order: colour order that the network takes, ``"rgb"`` or ``"bgr"``.
+        bundle_version: version of the bundle that the network came from.
+        execution: how to run the network; runtime None runs it in PyTorch, as it was trained.
+        **options: the fields of ``execution``, given by name instead.
 
     Raises:
         InputError: for a runtime that cannot be used.
@@ -82,7 +83,7 @@ class TransformSegmenter(Segmenter):
 
     @torch.inference_mode()
     def find(self, image: UltrasoundImage) -> Finding:
-        """Mask and probability, upright and of the picture's size."""
+        """Find mask and probability, upright and in the picture's size."""
         items: Any = {"image": MetaTensor.ensure_torch_and_prune_meta(*UltrasoundReader().get_data([image]))}
         items = Compose(self.preprocess.transforms[1:])(items)  # the first step loads
         logits, scores = self.runtime.outputs(items["image"].as_tensor()[None].numpy())
@@ -91,7 +92,7 @@ class TransformSegmenter(Segmenter):
         steps = self.postprocess.transforms
         discrete = next((i for i, step in enumerate(steps) if isinstance(step, AsDiscreted)), None)
         if discrete is None:
-            raise InputError("postprocessing", "must have a threshold, AsDiscreted", got="none")
+            raise InputError("postprocessing", "must contain a threshold (AsDiscreted)", got="none")
         items = Compose(steps[:discrete])(items)
         probability = dict(items)
         if not any(isinstance(step, Invertd) for step in steps[:discrete]):
@@ -103,7 +104,7 @@ class TransformSegmenter(Segmenter):
 
 
 def _input_size(preprocess: Compose) -> tuple[int, int] | None:
-    """Rows and columns that the transforms resize to; None where they do not."""
+    """Find the rows and columns that the transforms resize to; None when they do not resize."""
     for step in preprocess.transforms:
         if type(step).__name__ == "Resized":
             rows, columns = step.resizer.spatial_size

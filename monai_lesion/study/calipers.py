@@ -56,7 +56,7 @@ def variants(image: Pixels, annotations: Annotations, rng: np.random.Generator) 
     Args:
         image: 8-bit, with the calipers of ``annotations``.
         annotations: at least one marker.
-        rng: of the place where the calipers go.
+        rng: chooses the place where the calipers go.
 
     Shape:
         - image: ``(H, W, 3)``
@@ -84,8 +84,8 @@ def compare_images(
 
     Args:
         segment: gives the mask ``(H, W)`` of a picture ``(H, W, 3)``.
-        entries: of a manifest, with absolute paths.
-        seed: of the places where calipers go; each image has its own, whatever the others.
+        entries: entries of a manifest, with absolute paths.
+        seed: random seed for the places where calipers go; an image's place does not depend on the other images.
         progress: wraps the entries, as tqdm does.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
 from monai_lesion.files import file_sha256
-from monai_lesion.networks.identities import without_pretraining
+from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.study.records import write_json
 from monai_lesion.study.specifications import Study
 from monai_lesion.study.trials import Place, overlay
@@ -23,7 +23,7 @@ def check_networks(study: Study) -> None:
     """Build every network, on no device.
 
     Raises:
-        InputError: naming the network and what is wrong with its arguments.
+        InputError: names the network and what is wrong with its arguments.
     """
     import torch
 
@@ -39,17 +39,17 @@ def check_networks(study: Study) -> None:
 
 
 def check_overrides(study: Study, bundle: Path) -> None:
-    """See that each override changes something of the bundle's ``train.json``.
+    """Check that each override changes something of the bundle's ``train.json``.
 
     Raises:
-        InputError: naming the key, with the nearest one there is.
+        InputError: names the key, with the nearest one there is.
     """
     from monai.bundle import ConfigParser
 
     train = bundle / "configs" / "train.json"
     if not train.is_file():
-        fix = "Name another with --bundle; without it the package's own is taken"
-        raise InputError(bundle, "must be the folder of the bundle", got="no configs/train.json", fix=fix)
+        fix = "Name another with --bundle; without it, the package's own bundle is used"
+        raise InputError(bundle, "must be the folder of the bundle", got="a folder without configs/train.json", fix=fix)
     parser = ConfigParser()
     overlays = [overlay(bundle, name) for name in study.recipe]
     for file in overlays:
@@ -101,10 +101,10 @@ def _known(parser: Any, key: str, overrides: Mapping[str, Any]) -> bool:
 
 
 def check_resolution(study: Study) -> None:
-    """See that all networks get pictures of one size, for the report refuses to compare others.
+    """Check that all networks get pictures of one size, for the report refuses to compare others.
 
     Raises:
-        InputError: naming two that differ.
+        InputError: names two that differ.
     """
     sizes = [(entry.name, entry.overrides.get("spatial_size")) for entry in study.entries]
     different = [pair for pair in sizes if pair[1] != sizes[0][1]]
@@ -155,20 +155,21 @@ def claim_output(study: Study, place: Place) -> None:
         raise InputError(place.output, "must be a folder", got="a file")
     if not file.is_file():
         if place.output.is_dir() and any(place.output.iterdir()):
-            fix = "Take a new --output"
+            fix = "Choose a new --output"
             raise InputError(place.output, "must be new, empty or a study's", got="other files", fix=fix)
     else:
         try:
             earlier = json.loads(file.read_text(encoding="utf-8"))
             differences = _differences(earlier["study"], content["study"])
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(file, "must be the study of this folder", got=error, fix="Take a new --output") from error
+            fix = "Choose a new --output"
+            raise InputError(file, "must be the study of this folder", got=error, fix=fix) from error
         # The second key is that of studies begun until November 2026, which go on.
         if earlier.get("manifest_file_sha256", earlier.get("manifest_sha256")) != content["manifest_file_sha256"]:
             differences.append("the manifest")
         if differences:
             got = f"another: {', '.join(differences)} differ" + ("s" if len(differences) == 1 else "")
-            raise InputError(place.output, "must hold the same study", got=got, fix="Take a new --output")
+            raise InputError(place.output, "must hold the same study", got=got, fix="Choose a new --output")
         kept = {entry["name"] for entry in content["study"]["networks"]}
         content["study"]["networks"] += [e for e in earlier["study"]["networks"] if e["name"] not in kept]
     write_json(file, content)

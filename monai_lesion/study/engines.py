@@ -37,7 +37,7 @@ class SequentialEngine:
     """One job after another, in this process.
 
     Args:
-        threads: of torch; None for one a core.
+        threads: threads for PyTorch; None for one per core.
         progress: show the bundle's bar of the job.
     """
 
@@ -71,7 +71,7 @@ class RayEngine:
     statistics are switched off.
 
     Args:
-        address: of a running Ray, ``host:port``, ``ray://host:port`` or ``auto``; None starts one here.
+        address: address of a running Ray, ``host:port``, ``ray://host:port`` or ``auto``; None starts one here.
         workers: processes of a Ray that is started here; None for as many as the cores allow.
         cpus: cores of each job.
         gpus: share of a GPU of each job, such as 0.5.

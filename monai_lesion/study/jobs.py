@@ -41,7 +41,7 @@ class Job:
 
     Args:
         kind: ``train`` or ``evaluate``.
-        trial: of which trial.
+        trial: the trial that the job belongs to.
     """
 
     kind: str
@@ -59,7 +59,7 @@ def run_job(kind: str, trial: Mapping[str, Any], *, threads: int | None = None, 
     Args:
         kind: ``train`` or ``evaluate``.
         trial: the trial as plain data.
-        threads: of torch on the CPU; None leaves them.
+        threads: threads for PyTorch on the CPU; None leaves its setting.
         progress: show the bundle's own bar.
 
     Returns:
@@ -104,7 +104,7 @@ def _train(trial: Trial, progress: bool) -> None:
 
     earlier = read_record(trial.path)
     if (trial.path / "evaluation").exists():
-        fix = "A network that has seen the test split is not trained again; take a new --output"
+        fix = "A network that has seen the test split is not trained again; choose a new --output"
         raise InputError(trial.path, "must not have been tested before it is trained", got="a test result", fix=fix)
     start, memory = time.monotonic(), PeakMemory()
     workflow = _workflow(TRAIN, trial, {"resume": True, "progress": progress})
@@ -201,7 +201,7 @@ def _outcome(log: Path) -> dict[str, Any]:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The numbers of a training's ``metrics.csv``, one row an epoch."""
+    """The numbers of a training's ``metrics.csv``, one row per epoch."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 

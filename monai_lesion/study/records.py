@@ -1,4 +1,4 @@
-"""What a trial leaves for whoever doubts it: ``run.json``, with code, machine, data, weights, time and memory."""
+"""Record how a trial was made, for whoever checks it: code, machine, data, weights, time and memory in ``run.json``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError(f"{type(content).__name__} in place of an object")
+            raise ValueError(f"{type(content).__name__} instead of an object")
     except (OSError, ValueError) as error:
         fix = "Delete the trial's folder to train it again"
         raise InputError(file, "must be the record of a trial", got=error, fix=fix) from error

@@ -59,7 +59,7 @@ def prepare(
         progress: wraps the list of images that are checked, for a bar.
 
     Raises:
-        InputError: naming what is wrong.
+        InputError: names what is wrong.
     """
     bundle = bundle_folder() if bundle is None else Path(bundle)
     known = load_study(study)

@@ -56,7 +56,7 @@ class Entry:
         weight_decays: what is tried; the one with the lowest validation loss is kept.
         seeds: random initialisations of the final network.
         tuning_seeds: those with which the weight decays are compared.
-        overrides: of the bundle's config, beside the study's.
+        overrides: changes to the bundle's config, in addition to the study's.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Study:
     """A study, complete and checked; :func:`load_study` reads one.
 
     Args:
-        name: of the study, which its output folder keeps.
+        name: name of the study, which its output folder keeps.
         entries: the rows, in the order of the table.
         title: above the table.
         table: ``table1``, ``table2`` or ``ladder`` where the paper has the same table; else empty.
         recipe: overlays of the bundle that every training takes, such as ``("converge",)``; none is the paper's.
-        overrides: of the bundle's config, for every trial.
+        overrides: changes to the bundle's config, for every trial.
         manifest: the data, where the command names none; relative to the working folder.
         dataset_dir: folder that its paths start from; None for its own.
     """
@@ -120,7 +120,7 @@ def load_study(path: str | Path) -> Study:
         path: JSON such as ``studies/table2.json``.
 
     Raises:
-        InputError: naming file, key and rule.
+        InputError: names file, key and rule.
     """
     file = Path(path)
     try:
@@ -142,7 +142,7 @@ def parse_study(content: Any, *, where: object = "study") -> Study:
         where: what errors name.
 
     Raises:
-        InputError: naming key and rule.
+        InputError: names key and rule.
     """
     if not isinstance(content, dict):
         raise InputError(where, "must be a JSON object", got=type(content).__name__)
@@ -152,7 +152,7 @@ def parse_study(content: Any, *, where: object = "study") -> Study:
         raise InputError(f"{where}, name", "must be one word of letters, digits, - and _", got=json.dumps(name))
     table = content.get("table", "")
     if table not in ("", *TABLES):
-        raise InputError(f"{where}, table", f"must be of {', '.join(TABLES)}, or left out", got=json.dumps(table))
+        raise InputError(f"{where}, table", f"must be one of {', '.join(TABLES)}, or left out", got=json.dumps(table))
     listed = content.get("networks")
     if not isinstance(listed, list) or not listed:
         raise InputError(f"{where}, networks", "must list at least one network", got=json.dumps(listed))
@@ -175,7 +175,7 @@ def _entry(item: Any, study: Mapping[str, Any], where: str) -> Entry:
     network_def, name = _network(given["network"], where)
     name = given.get("name", name)
     if not isinstance(name, str) or not name:
-        raise InputError(f"{where}, name", "must be given for a network of one's own", got=json.dumps(name))
+        raise InputError(f"{where}, name", "must be given for your own network", got=json.dumps(name))
     numbers = {key: given.get(key, study.get(key)) for key in ("weight_decays", "seeds", "tuning_seeds")}
     seeds = _seeds(numbers["seeds"], f"{where}, seeds")
     tuning = seeds[:1] if numbers["tuning_seeds"] is None else _seeds(numbers["tuning_seeds"], f"{where}, tuning_seeds")
@@ -192,7 +192,7 @@ def _network(network: Any, where: str) -> tuple[dict[str, Any], str]:
     if not isinstance(network, str) or network not in NETWORKS:
         close = get_close_matches(str(network), NETWORKS, n=1, cutoff=0.5)
         fix = f"Did you mean {close[0]!r}?" if close else 'Or an object with "_target_", a class by its full name'
-        raise InputError(f"{where}, network", f"must be of {', '.join(NETWORKS)}", got=json.dumps(network), fix=fix)
+        raise InputError(f"{where}, network", f"must be one of {', '.join(NETWORKS)}", got=json.dumps(network), fix=fix)
     return NETWORKS[network].network_def, network
 
 
@@ -243,7 +243,7 @@ def _check_list(values: Any, where: str, what: str, example: list[Any]) -> None:
     if not isinstance(values, list) or not values:
         raise InputError(where, f"must list at least one {what}", got=json.dumps(values), fix=f"Such as {example}")
     if any(value in values[:number] for number, value in enumerate(values)):
-        raise InputError(where, "must differ", got=json.dumps(values))
+        raise InputError(where, "must all be different", got=json.dumps(values))
 
 
 def _recipe(given: Any, where: object) -> tuple[str, ...]:
@@ -262,14 +262,14 @@ def _overrides(given: Any, where: object) -> dict[str, Any]:
 
 
 def check_own_keys(overrides: Overrides, where: str) -> None:
-    """See that overrides leave alone what the study sets.
+    """Check that overrides leave alone what the study sets.
 
     Args:
-        overrides: of the bundle's config.
+        overrides: changes to the bundle's config.
         where: what the error names.
 
     Raises:
-        InputError: naming the key.
+        InputError: names the key.
     """
     for key in overrides:
         if key in OWN_KEYS or key.startswith("network_def#"):

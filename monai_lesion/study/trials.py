@@ -37,10 +37,10 @@ class Trial:
         entry: name of the network in its table.
         network_def: the bundle's ``network_def``.
         weight_decay: Adam's L2.
-        seed: of weights, order and augmentation.
-        overrides: of the bundle's config.
+        seed: random seed of weights, order and augmentation.
+        overrides: changes to the bundle's config.
         recipe: overlays of the bundle that the training takes.
-        folder: of everything that the trial leaves.
+        folder: where the trial writes everything.
         bundle: folder of the bundle.
         manifest: path of the manifest.
         dataset_dir: folder that its paths start from.

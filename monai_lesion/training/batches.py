@@ -40,7 +40,7 @@ class TrainingBatch:
         teachers: networks whose mean probability becomes the label's second channel.
 
     Raises:
-        InputError: for sizes that are no such list, in order.
+        InputError: when the sizes are not such a list, in order.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from ignite.engine import Engine, Events
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
+from monai_lesion.networks.definitions import definition_of
+from monai_lesion.networks.recognition import describe
+from monai_lesion.networks.weight_files import Weights
 from monai_lesion.training.averaging import WeightAverage
 from monai_lesion.training.epochs import val_loss, validated
 from monai_lesion.training.precisions import Precision
@@ -25,12 +28,13 @@ logger = logging.getLogger(__name__)
 class Checkpoints:
     """Keep the best network and everything that a killed training needs to go on.
 
-    ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss; ``last.ckpt`` holds all ``objects``, the
-    epoch, the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are
-    written beside and renamed. MONAI's ``CheckpointSaver`` writes in place and forgets its best score, so that a
-    resumed run would overwrite a better network. Of several processes the first writes and all read; the files are
-    the same whatever their number. ``last.ckpt`` is not named ``.pt`` because MONAI Label's own bundle app offers every
-    ``.pt`` beside ``model.pt`` as weights.
+    ``model.pt`` is ``{"model": state_dict}`` of the lowest validation loss, with the ``network_def`` and ``input_size``
+    that it was trained with, so that nobody need repeat them; ``last.ckpt`` holds these, all ``objects``, the epoch,
+    the best loss so far and the trainer's ``state_dict_user_keys``, such as the early stop's count. Both are written
+    beside and renamed. MONAI's ``CheckpointSaver`` writes in place and forgets its best score, so that a resumed run
+    would overwrite a better network. Of several processes the first writes and all read; the files are the same
+    whatever their number. ``last.ckpt`` is not named ``.pt`` because MONAI Label's own bundle app offers every ``.pt``
+    beside ``model.pt`` as weights.
 
     Args:
         ckpt_dir: folder of both files.
@@ -39,6 +43,7 @@ class Checkpoints:
         objects: further things with a ``state_dict``: optimizer, scheduler.
         average: the moving average of the weights; its network is that of ``model.pt``. None keeps ``network`` itself.
         precision: what the training computes in, so that it goes on as it began.
+        input_size: rows and columns of the network's input; None leaves it untold.
         resume: go on from ``last.ckpt`` where there is one.
 
     Raises:
@@ -55,6 +60,7 @@ class Checkpoints:
         *,
         average: WeightAverage | None = None,
         precision: Precision | None = None,
+        input_size: Sequence[int] | None = None,
         resume: bool = False,
     ) -> None:
         self.best_path = Path(ckpt_dir) / "model.pt"
@@ -64,6 +70,8 @@ class Checkpoints:
         self.objects = {"network": network, **objects}
         parts = {"average": average, "precision": precision}
         self.later = {name: part for name, part in parts.items() if part is not None}
+        self.input_size = None if input_size is None else (int(input_size[0]), int(input_size[1]))
+        self.network_def = definition_of(network, dropout=True)
         self.resume = resume
         self.best = math.inf
 
@@ -96,6 +104,7 @@ class Checkpoints:
         fix = "Train without --resume, or name another --ckpt_dir"
         try:
             state = torch.load(self.last_path, map_location="cpu", weights_only=True)
+            self._check_recipe(state)
             for name, item in self.objects.items():
                 _check_length(item, state[name])
                 item.load_state_dict(state[name])
@@ -119,6 +128,20 @@ class Checkpoints:
             raise CheckpointError(self.last_path, "must belong to this training", got=reason, fix=fix) from error
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.last_path)
 
+    def _check_recipe(self, state: Mapping[str, Any]) -> None:
+        """Files of before there were these keys have neither; another dropout may go on."""
+        size = state.get("input_size")
+        if size is not None and self.input_size not in (None, tuple(size)):
+            told = [" x ".join(map(str, each)) for each in (size, self.input_size or ())]
+            raise ValueError(f"pictures of {told[0]} pixels, here {told[1]}: another --spatial_size")
+        told = [describe(each) for each in (state["network"], self.objects["network"].state_dict())]
+        stride = [
+            (each or {}).get("stride") for each in (state.get("network_def") or self.network_def, self.network_def)
+        ]
+        if told[0] != told[1] or stride[0] != stride[1]:
+            names = [name + (f" of stride {each}" if each else "") for name, each in zip(told, stride, strict=True)]
+            raise ValueError(f"a {names[0]}, here {names[1]}: another --network_def")
+
     def __call__(self, engine: Engine) -> None:
         """Save after one epoch."""
         loss = val_loss(self.evaluator) if validated(self.evaluator, engine) else math.inf
@@ -127,12 +150,14 @@ class Checkpoints:
         if not leads():
             return
         if better:
-            _save({"model": self.kept.state_dict()}, self.best_path)
+            _save(Weights(self.kept.state_dict(), self.network_def, self.input_size).to_dict(), self.best_path)
         state = {name: item.state_dict() for name, item in self.objects.items()}
         state.update({name: part.state_dict() for name, part in self.later.items()})
         state.update({name: getattr(engine.state, name) for name in engine.state_dict_user_keys})
         if getattr(engine, "scaler", None) is not None:  # of mixed precision on CUDA
             state["scaler"] = engine.scaler.state_dict()
+        about = Weights({}, self.network_def, self.input_size).to_dict()
+        state.update({name: value for name, value in about.items() if name != "model"})
         state["epoch_length"] = engine.state.epoch_length
         progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
         _save({**state, **progress}, self.last_path)

@@ -63,8 +63,9 @@ def learns_from_empty(loss: Callable[..., torch.Tensor]) -> bool:
 def _warn(loss: object, item: Any) -> None:
     file = getattr(item["image"], "meta", {}).get("filename_or_obj", "a picture")
     logger.warning(
-        "%s shows no lesion, and %s learns nothing from such pictures: they move the statistics of batch normalisation "
-        "alone. Train with overlays/converge.json, whose loss learns from them, or leave them out of the training list",
+        "%s shows no lesion, and %s learns nothing from such pictures: they only shift the statistics of batch "
+        "normalisation. Train with overlays/converge.json, whose loss learns from them, or leave them out of the "
+        "training list",
         file,
         type(loss).__name__,
     )

@@ -29,7 +29,7 @@ def val_loss(engine: Engine) -> float:
     losses = torch.as_tensor(engine.state.metrics["val_loss"] if details is None else details, dtype=torch.float32)
     if not bool(torch.isfinite(losses).all()):
         bad = int((~torch.isfinite(losses)).sum())
-        fix = "Lower --learning_rate, or train with --amp false; --resume true goes on from the epoch before"
+        fix = "Lower --learning_rate, or train with --amp false; --resume true continues from the epoch before"
         raise InputError("the validation loss", "must be finite", got=f"{bad} of {losses.numel()} not", fix=fix)
     loss = float(engine.state.metrics["val_loss"])
     return float(idist.broadcast(loss, src=0)) if idist.get_world_size() > 1 else loss
@@ -47,7 +47,7 @@ class SeedEveryEpoch:
     own numbers.
 
     Args:
-        seed: of the whole training.
+        seed: random seed of the training.
         dataset: the training dataset; its ``transform`` is reseeded.
     """
 
@@ -87,7 +87,7 @@ class StopOnBadLoss:
                 f"epoch {engine.state.epoch}, iteration {engine.state.iteration}",
                 "the training loss must be finite",
                 got=f"{loss} on {', '.join(files)}",
-                fix="Look at these images and labels, lower --learning_rate, or train with --amp false",
+                fix="Check these images and labels, lower --learning_rate, or train with --amp false",
             )
 
 
@@ -149,7 +149,7 @@ class EarlyStop:
     def _stay_stopped(self, engine: Engine) -> None:
         """A training that had stopped does not go on when it is resumed."""
         if engine.state.early_stop["bad_epochs"] >= self.patience and engine.state.epoch > self.min_epochs:
-            logger.info("this training had stopped early; raise --patience to go on")
+            logger.info("this training stopped early; raise --patience to continue it")
             engine.terminate()
 
     def __call__(self, engine: Engine) -> None:

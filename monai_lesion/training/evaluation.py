@@ -71,9 +71,9 @@ class EvaluationTables:
         output_dir: folder of ``per_image.csv``, ``per_case.csv``, ``summary.json``, ``masks/`` and ``overlays/``.
         by: columns of the manifest to group the summary by.
         overlays: which images to draw: percentiles of the Dice, 0 is the worst; none draws none.
-        network: what is evaluated; its name and its ``weights_id`` stand in the summary.
+        network: the network to evaluate; the summary gives its name and its ``weights_id``.
         weights: file of its weights, whose hash stands there too.
-        order: of the postprocessing, for the summary.
+        order: order of the postprocessing, for the summary.
     """
 
     def __init__(

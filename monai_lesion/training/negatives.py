@@ -128,7 +128,7 @@ def _box(mask: torch.Tensor) -> tuple[int, int, int, int]:
 
 
 def _window_beside(lesion: torch.Tensor, picture: torch.Tensor) -> Window | None:
-    """A window of the picture's shape that does not touch the lesion, and is no mere shadow."""
+    """A window of the picture's shape that does not touch the lesion, and is more than a shadow."""
     rows, columns = lesion.shape
     for _ in range(TRIES):
         share = _draw(*WINDOW)

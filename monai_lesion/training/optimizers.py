@@ -21,8 +21,8 @@ def parameter_groups(
 
     Args:
         network: an encoder is what the ``encoder_parameters()`` of the network, or of the one it wraps, names.
-        learning_rate: of all but the encoder.
-        weight_decay: of the weights; norms and biases have one dimension, and none.
+        learning_rate: learning rate of everything but the encoder.
+        weight_decay: weight decay of the weights; norms and biases (one dimension) have none.
         encoder_lr_factor: the encoder's learning rate is this much of ``learning_rate``.
 
     Returns:

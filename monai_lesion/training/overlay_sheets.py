@@ -29,7 +29,7 @@ def write_overlays(
         records: rows of ``per_image.csv``, in the order of ``entries``; ``mask`` is relative to ``output_dir``.
         entries: the manifest's entry of each image file.
         output_dir: the evaluation's folder; the pictures go to ``overlays/``.
-        percentiles: of the Dice, from 0 (the worst) to 100.
+        percentiles: percentiles of Dice to show, from 0 (the worst) to 100.
 
     Returns:
         The sheet, ``overlays/sheet.png``.

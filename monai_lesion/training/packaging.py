@@ -1,4 +1,4 @@
-"""A bundle with its weights as one zip file, as a release or a hub wants it."""
+"""Pack a bundle with its weights into one zip file, for a release or a hub."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 
     The same bundle and weights give the same bytes: files sorted, without compression, of one time and one mode. The
     weights are a plain state dict, which is what the bundle specification asks for and MONAI's verbs read without being
-    told a key; whatever else the checkpoint held is left out.
+    told a key. Whatever else the checkpoint held is left out, so that ``configs/inference.json`` must say the same
+    network and input size.
 
     Args:
         bundle: folder of the bundle.
-        output: the ``.zip`` to write, whole or not at all; one that exists is replaced.
-        weights: file of the weights; None takes ``models/model.pt`` of the bundle.
+        output: the ``.zip`` to write, whole or not at all; an existing one is replaced.
+        weights: file with the weights; None takes ``models/model.pt`` of the bundle.
 
     Returns:
         ``output``.
 
     Raises:
-        InputError: when the folder is no bundle that can be released, or ``output`` is a folder or no ``.zip``.
-        CheckpointError: when the weights are missing, damaged or of another network than ``configs/inference.json``.
+        InputError: when the folder is not a complete bundle, or ``output`` is a folder or does not end in ``.zip``.
+        CheckpointError: when the weights are missing, damaged, or of another network or input size than
+            ``configs/inference.json``.
 
     Source:
         MONAI Bundle Specification, "Directory Structure" and "Archive Format".
@@ -53,7 +55,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
         raise InputError(target, "must end in .zip", got=target.suffix or "no ending")
     contents = {name: (root / name).read_bytes() for name in bundle_files(root)}
     _check(root, contents)
-    network = read_bundle(root, weights=weights).network
+    network = read_bundle(root, weights=weights, as_trained=False).network
     contents[WEIGHTS] = _state_file(network)
     with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):
@@ -66,7 +68,7 @@ def package_bundle(bundle: str | Path, output: str | Path, *, weights: str | Pat
 def _check(root: Path, contents: dict[str, bytes]) -> None:
     for name in REQUIRED:
         if name not in contents:
-            raise InputError(root, f"must be a bundle with {name}", got="none")
+            raise InputError(root, f"must be a bundle with {name}", got="no such file")
     for name, content in contents.items():
         if name.endswith(".json"):
             try:
@@ -76,7 +78,7 @@ def _check(root: Path, contents: dict[str, bytes]) -> None:
             if not isinstance(parsed, dict):
                 raise InputError(root / name, "must be a JSON object", got=type(parsed).__name__)
             if name == "configs/metadata.json" and parsed.get("version") not in parsed.get("changelog", {}):
-                rule = "the changelog must tell of the version"
+                rule = "the changelog must mention the version"
                 raise InputError(root / name, rule, got=f"version {parsed.get('version')}")
 
 

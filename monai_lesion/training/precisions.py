@@ -1,4 +1,4 @@
-"""Whether a training computes in bfloat16: as told, as its checkpoint says, or as is faster here."""
+"""Choose whether a training computes in bfloat16: as set, as its checkpoint says, or whichever is faster here."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Precision:
         """
         if not self.forced:
             self.low = bool(state.get("low", True))
-            logger.info("precision: %s, as this training began", _name(self.low))
+            logger.info("precision: %s, as when this training began", _name(self.low))
 
 
 class ChoosePrecision:
@@ -127,7 +127,7 @@ def measured_gain(network: torch.nn.Module, shape: Sequence[int]) -> float:
 
     Args:
         network: is copied; neither its weights nor PyTorch's random numbers move.
-        shape: of the input.
+        shape: shape of the input.
     """
     with torch.random.fork_rng(devices=[]):
         subject = copy.deepcopy(network).train()

@@ -139,7 +139,7 @@ def shard(dataset: Sized, *, training: bool, seed: int = 0) -> DistributedSample
         dataset: the whole data set, in every process.
         training: shuffle anew every epoch, and leave out the one to ``processes - 1`` images, others each time, that
             cannot be shared evenly; else every image once, in order, some processes having one more.
-        seed: of the shuffle.
+        seed: random seed for the shuffle.
 
     Raises:
         InputError: when the processes see different data, or there are fewer images than processes.

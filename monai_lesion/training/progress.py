@@ -18,7 +18,7 @@ from monai_lesion.training.processes import leads
 
 
 class MetricsLog:
-    """Append one row an epoch to a CSV file: losses, validation metrics, learning rate, seconds, images a second.
+    """Append one row per epoch to a CSV file: losses, validation metrics, learning rate, seconds, images per second.
 
     The metrics of an epoch that is not validated stay empty. A resumed run drops the rows after the epoch it goes on
     from. Of several processes the first writes, for all.

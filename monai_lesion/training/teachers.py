@@ -38,7 +38,7 @@ class Teachers(nn.Module):
     def __init__(self, teachers: Sequence[Mapping[str, Any]], *, amp: Any = False) -> None:
         super().__init__()
         if not teachers:
-            raise InputError("--teachers", "must name one at least", got="an empty list", fix=EXAMPLE)
+            raise InputError("--teachers", "must name at least one", got="an empty list", fix=EXAMPLE)
         self.inferer = MixedPrecisionInferer(amp)
         self.networks = nn.ModuleList()
         sizes = []

@@ -39,7 +39,7 @@ class TensorBoard:
         self, log_dir: str | Path, evaluator: Engine, optimizer: torch.optim.Optimizer, *, overlays: int = 4
     ) -> None:
         if find_spec("tensorboard") is None:
-            raise InputError("--tensorboard", "needs the package tensorboard", got="none", fix=EXTRA)
+            raise InputError("--tensorboard", "needs the package tensorboard", got="no such package", fix=EXTRA)
         self.log_dir = Path(log_dir)
         self.evaluator = evaluator
         self.optimizer = optimizer
@@ -89,7 +89,7 @@ def untracked() -> bool:
         InputError: when MLflow is not installed.
     """
     if find_spec("mlflow") is None:
-        raise InputError("--tracking mlflow", "needs the package mlflow", got="none", fix=EXTRA)
+        raise InputError("--tracking mlflow", "needs the package mlflow", got="no such package", fix=EXTRA)
     stop_reports()
     return not leads()
 

@@ -141,7 +141,8 @@ def test_loss_schedule_and_early_stop_are_the_same_bits_in_each_process(pair):
 
 def test_one_process_writes_each_file(pair):
     folder = pair[0]
-    assert sorted(path.name for path in (folder / "models").iterdir()) == ["last.ckpt", "metrics.csv", "model.pt"]
+    names = ["last.ckpt", "metrics.csv", "model.json", "model.onnx", "model.pt"]
+    assert sorted(path.name for path in (folder / "models").iterdir()) == names
     assert [row["epoch"] for row in log(folder)] == ["1", "2", "3"]
     assert len(list((folder / "logs").glob("events*"))) == 1
     assert not any(key.startswith("module.") for key in weights(folder, "model.pt"))

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.handlers import CheckpointLoader
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.datasets.manifests import load_manifest
@@ -95,7 +97,8 @@ def test_loss_is_one_minus_the_dice_of_the_probabilities_averaged_over_the_image
 
 
 def test_training_leaves_the_best_and_the_last_network_and_a_log(trained):
-    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == ["last.ckpt", "metrics.csv", "model.pt"]
+    names = ["last.ckpt", "metrics.csv", "model.json", "model.onnx", "model.pt"]
+    assert sorted(path.name for path in trained.iterdir() if path.is_file()) == names
     assert [row["epoch"] for row in log(trained)] == ["1", "2", "3", "4"]
 
 
@@ -345,6 +348,99 @@ def test_weights_of_another_variant_are_refused(manifest, trained, tmp_path):
     options = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(tmp_path)}
     with pytest.raises(CheckpointError, match=r"got weights of LighterUNet\(group_size=1\)"):
         run([TRAIN, EVALUATE], "train", **{**options, "network_def#group_size": 2})
+
+
+@pytest.fixture
+def nothing_named(monkeypatch):
+    """No network and no input size on the command line."""
+    for name in OVERRIDES:
+        monkeypatch.delitem(TINY, name)
+
+
+DOORS = [
+    pytest.param([TRAIN, EVALUATE], "train", {"overlays": []}, id="evaluation"),
+    pytest.param([INFERENCE], "inference", {}, id="inference"),
+]
+
+
+@pytest.mark.usefixtures("nothing_named")
+@pytest.mark.parametrize(("configs", "kind", "options"), DOORS)
+def test_network_and_input_size_are_those_of_the_training(
+    manifest, trained, segmenter, tmp_path, configs, kind, options
+):
+    paths = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(tmp_path)}
+    run(configs, kind, **paths, **options)
+    for entry in load_manifest(manifest, splits=["test"]).entries("test"):
+        folder = tmp_path / "masks" if kind == "train" else tmp_path
+        written = read_mask(folder / f"{Path(entry['image']).stem}.png")
+        np.testing.assert_array_equal(written, segmenter(entry["image"]).mask > 0)
+
+
+@pytest.mark.usefixtures("nothing_named")
+@pytest.mark.parametrize(("configs", "kind", "options"), DOORS)
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        pytest.param(
+            {"spatial_size": [64, 64]},
+            r"trained on pictures of 32 x 32 pixels, got spatial_size 64 x 64\. Leave spatial_size out",
+            id="size",
+        ),
+        pytest.param(
+            {"network_def#group_size": 2},
+            r"weights of LighterUNet\(group_size=2\), got weights of LighterUNet\(group_size=1\)",
+            id="network",
+        ),
+    ],
+)
+def test_what_contradicts_the_training_is_refused(manifest, trained, tmp_path, configs, kind, options, named, reason):
+    paths = {"manifest": str(manifest), "ckpt_dir": str(trained), "output_dir": str(tmp_path)}
+    with pytest.raises(CheckpointError, match=reason):
+        run(configs, kind, **paths, **options, **named)
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({"spatial_size": [64, 64]}, "pictures of 32 x 32 pixels, here 64 x 64: another --spatial_size"),
+        ({"network_def#group_size": 2}, r"group_size=1\), here LighterUNet\(group_size=2\): another --network_def"),
+    ],
+    ids=["size", "network"],
+)
+def test_a_training_does_not_go_on_with_another_recipe(manifest, trained, tmp_path, named, reason):
+    shutil.copy(trained / "last.ckpt", tmp_path)
+    with pytest.raises(CheckpointError, match=reason):
+        train(manifest, tmp_path, max_epochs=5, resume=True, **named)
+
+
+def test_files_of_earlier_versions_resume_and_open(manifest, trained, tmp_path):
+    for name in ("model.pt", "last.ckpt"):
+        content = torch.load(trained / name, weights_only=True)
+        assert content.pop("network_def")["group_size"] == 1
+        assert content.pop("input_size") == [32, 32]
+        torch.save(content, tmp_path / name)
+    paths = {"manifest": str(manifest), "ckpt_dir": str(tmp_path)}
+    run([TRAIN, EVALUATE], "train", **paths, output_dir=str(tmp_path / "out"), overlays=[])
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["network"] == "LighterUNet(group_size=1)"
+    train(manifest, tmp_path, max_epochs=5, resume=True)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["input_size"] == [32, 32]
+
+
+def test_the_folder_of_a_training_segments_as_it_is_evaluated(trained, manifest, segmenter):
+    found = LesionSegmenter.from_bundle(trained)
+    assert found.folder.path == trained
+    assert found.algorithm.weights == segmenter.algorithm.weights
+    assert found.steps.input_size == (32, 32)
+    entry = load_manifest(manifest, splits=["test"]).entries("test")[0]
+    np.testing.assert_array_equal(found(entry["image"]).mask, segmenter(entry["image"]).mask)
+
+
+def test_the_loaders_of_monai_read_what_a_training_leaves(trained):
+    network, other = LighterUNet(group_size=1), LighterUNet(group_size=1)
+    load = CheckpointLoader(str(trained / "model.pt"), {"model": network}, map_location="cpu")
+    load(Engine(lambda engine, batch: None))
+    other.load_state_dict(weights(trained))
+    assert torch.equal(network.head.weight, other.head.weight)
 
 
 def test_an_unknown_network_argument_is_the_reason_given(manifest, tmp_path):

@@ -12,8 +12,8 @@ from monai_lesion.errors import InputError
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--networks", "V-net"], "--networks: must be of U-net, Light U-net.*got V-net"),
-        (["--runtimes", "tensorrt"], "--runtimes: must be of torch-fp32.*got tensorrt"),
+        (["--networks", "V-net"], "--networks: must be one of U-net, Light U-net.*got V-net"),
+        (["--runtimes", "tensorrt"], "--runtimes: must be one of torch-fp32.*got tensorrt"),
         (["--runtimes", "onnx-fp32-avx2"], "older_processor.py limits a whole benchmark to AVX2"),
         (["--runtimes", ","], "--runtimes: must name at least one"),
         (["--widths", "0.3"], "width: must be a multiple of 1/16"),
@@ -23,7 +23,7 @@ from monai_lesion.errors import InputError
         (["--weights", "model.pt"], "--weights: must be NAME=FILE"),
         (
             ["--networks", "@8", "--weights", "@1=model.pt"],
-            "must be of networks that are measured, got Lighter U-net @1",
+            "must name networks that are measured, got Lighter U-net @1",
         ),
         (["--networks", "@8", "--weights", "@8=absent.pt"], "absent.pt: the weights must exist"),
     ],

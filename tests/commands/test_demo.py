@@ -26,7 +26,7 @@ def test_demo_trains_evaluates_and_segments_both_forms_alike(demo):
     stems = {Path(entry["image"]).stem for entry in manifest["test"]}
     found = {file.stem for file in (folder / "pocket").glob("*.png")}
     assert found == stems | {f"{stem}_overlay" for stem in stems}
-    assert "2 of 2 masks are the same from PNG and from DICOM" in said
+    assert "2 of 2 masks are identical from PNG and from DICOM" in said
     assert "Dice" in said.splitlines()[-2]
     assert (folder / "models" / "model.pt").is_file()
     assert json.loads((folder / "evaluation" / "summary.json").read_text())["n"] == 2

@@ -71,7 +71,7 @@ def test_signal_ends_the_listener_cleanly(tmp_path, number):
         [sys.executable, "-c", CHILD, str(free_port()), str(tmp_path / "queue")], stderr=subprocess.PIPE, text=True
     )
     try:
-        assert "LESION listens on 127.0.0.1" in child.stderr.readline()
+        assert "LESION is listening on 127.0.0.1" in child.stderr.readline()
         child.send_signal(number)
         assert child.wait(120) == 0
         assert "stopped" in child.stderr.read()

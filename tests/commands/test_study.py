@@ -29,7 +29,7 @@ def test_the_group_is_made_once():
 def test_options_of_ray_belong_to_ray(tmp_path):
     result = invoke("run", ROOT / "studies" / "smoke.json", "--output", tmp_path, "--gpus-per-trial", "0.5")
     assert isinstance(result.exception, InputError)
-    assert "belong to --engine ray" in str(result.exception)
+    assert "need --engine ray" in str(result.exception)
 
 
 def test_an_address_is_tried_before_anything_else(tmp_path):
@@ -55,4 +55,4 @@ def test_a_report_of_nothing_is_refused(tmp_path):
 
 def test_networks_have_a_width():
     result = CliRunner().invoke(app, ["networks", "--width", "0.25"])
-    assert "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |  |  |" in result.output
+    assert "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |\n" in result.output

@@ -109,7 +109,7 @@ def link_outside(folder: Path, name: str) -> None:
 
 BROKEN: dict[str, tuple[Change, str]] = {
     # schema
-    "list for object": (lambda c, p: c["training"].__setitem__(1, []), r"training\[1\]: list in place of an object"),
+    "list for object": (lambda c, p: c["training"].__setitem__(1, []), r"training\[1\]: list instead of an object"),
     "object for list": (lambda c, p: c.update(test={}), '"test" must be a list of entries, got dict'),
     "no case": (lambda c, p: c["training"][2].pop("case_id"), r"training\[2\]: case_id is null, not text"),
     "no label": (lambda c, p: c["test"][0].pop("label"), r"test\[0\]: label is null"),

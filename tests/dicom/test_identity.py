@@ -8,14 +8,36 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from monai_lesion.dicom import Algorithm, measurement_report, secondary_capture, segmentation
-from monai_lesion.dicom.identity import IDENTITY, creation, identity, lossy_compression, moment, stable_uid, tracking
-from monai_lesion.dicom.sources import SourceFrame, open_source
+from monai_lesion.dicom.identity import (
+    IDENTITY,
+    creation,
+    identity,
+    lossy_compression,
+    moment,
+    seal,
+    stable_uid,
+    stand_in,
+    tracking,
+)
+from monai_lesion.dicom.sources import SINGLE_FRAME_ULTRASOUND, SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.measures.sizes import measure
-from tests.dicom import CINE, PICTURE, PLANTED, RETIRED, SPACING, WEIGHTS, ellipse_mask, encoded, make_source
+from tests.dicom import (
+    CINE,
+    PICTURE,
+    PLANTED,
+    RETIRED,
+    RETIRED_CINE,
+    SHAPE,
+    SPACING,
+    WEIGHTS,
+    ellipse_mask,
+    encoded,
+    make_source,
+)
 
 pytest.importorskip("highdicom", reason="the writers need highdicom")
 
@@ -187,6 +209,20 @@ def test_identifiers_of_unchanged_inputs_stay():
     series = creation(source, algorithm, "SEG")["series_instance_uid"]
     assert series == f"{root}26669712851911622296705904116628894237"
     assert tracking(source, algorithm)[1] == f"{root}96266529469172999793385345950938282233"
+    result = Dataset()
+    result.ContentLabel, result.file_meta = "LESION", FileMetaDataset()
+    sealed = seal(result, source)
+    assert sealed.SOPInstanceUID == f"{root}10636933696685672987738096059862397032"
+    assert sealed.file_meta.MediaStorageSOPInstanceUID == sealed.SOPInstanceUID
+
+
+def test_highdicom_sees_a_single_ultrasound_image_of_nobody(tmp_path):
+    file = make_source(tmp_path, SOPClassUID=RETIRED_CINE, NumberOfFrames=2, PatientName=PLANTED)
+    seen, source = stand_in(open_source(file, 1)), pydicom.dcmread(file)
+    assert (seen.SOPClassUID, seen.Modality, seen.Rows, seen.Columns) == (SINGLE_FRAME_ULTRASOUND, "US", *SHAPE)
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        assert seen[keyword].value == source[keyword].value
+    assert not any(seen[keyword].value for keyword in set(IDENTITY) - {"StudyInstanceUID"})
 
 
 def test_lesion_is_tracked_by_picture_and_algorithm(tmp_path):

@@ -122,7 +122,8 @@ def test_no_or_an_unknown_format_is_refused_with_the_known_ones(source, weights,
     arguments = ["predict", source, "--output", tmp_path / "out", "--weights", weights, "--formats", formats]
     error = CliRunner().invoke(cli.app, list(map(str, arguments))).exception
     assert isinstance(error, InputError), error
-    assert str(error).startswith("--formats: must be of png, nifti, json, overlay, dicom-seg, dicom-sr, sc, got ")
+    known = "png, nifti, json, overlay, dicom-seg, dicom-sr, sc"
+    assert str(error).startswith(f"--formats: must be one or more of {known}, got ")
     assert not (tmp_path / "out").exists()
 
 

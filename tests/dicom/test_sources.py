@@ -27,7 +27,7 @@ ALGORITHM = Algorithm("net", "0.1.0", WEIGHTS)
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"},
             None,
-            r"source.dcm: SOPClassUID \(0008,0016\) must be of an ultrasound or .*, got CT Image Storage. Take",
+            r"source.dcm: SOPClassUID \(0008,0016\) must be that of an ultrasound or .*, got CT Image Storage. Take",
         ),
         (
             {"SOPClassUID": CINE, "NumberOfFrames": 4},

@@ -276,9 +276,9 @@ def test_frame_out_of_range_is_refused(frame: int, tmp_path: Path) -> None:
 
 def test_library_asks_for_the_frame_and_the_bundle_takes_the_first(tmp_path: Path) -> None:
     file = cine(tmp_path / "a")
-    with pytest.raises(ImageError, match=r"a cine needs a frame number, got 3 frames\. Name one, from 0"):
+    with pytest.raises(ImageError, match=r"a cine needs a frame number, got 3 frames\. Name a frame, counted from 0"):
         read_image(file)
-    with pytest.warns(UserWarning, match="a cine of 3 frames; its first frame is taken"):
+    with pytest.warns(UserWarning, match="a cine of 3 frames; only its first frame is used"):
         loaded = LoadImaged("image", reader=UltrasoundReader)({"image": file})["image"]
     np.testing.assert_array_equal(loaded.numpy(), colours().swapaxes(0, 1))
 

@@ -35,7 +35,7 @@ def test_maps_differ_by_dropout_alone_and_the_network_is_left_as_it_was() -> Non
 
 
 def test_network_without_dropout_is_refused() -> None:
-    with pytest.raises(InputError, match="must have dropout for a score of uncertainty"):
+    with pytest.raises(InputError, match="must contain dropout to score uncertainty"):
         dropout_maps(LighterUNet(group_size=1, dropout=0.0), torch.rand(1, 3, 32, 32))
 
 

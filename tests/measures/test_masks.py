@@ -28,8 +28,8 @@ def test_whole_numbers_other_than_0_are_inside():
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.ones(3, bool), "pred: must be of shape (H, W), got (3,)"),
-        (np.ones((1, 3, 3), bool), "pred: must be of shape (H, W), got (1, 3, 3)"),
+        (np.ones(3, bool), "pred: must have the shape (H, W), got (3,)"),
+        (np.ones((1, 3, 3), bool), "pred: must have the shape (H, W), got (1, 3, 3)"),
         ([[0.0, 0.5]], "pred: must be a mask, got float64 other than 0 and 1. Threshold it first"),
         ([[0.0, 255.0]], "pred: must be a mask, got float64 other than 0 and 1"),
         (np.array([[1, 0]], complex), "pred: must be a mask, got complex128"),
@@ -43,7 +43,7 @@ def test_refuses_what_is_no_mask(mask, message):
 
 
 def test_a_mask_without_another_name_is_called_mask():
-    with pytest.raises(InputError, match=r"^mask: must be of shape"):
+    with pytest.raises(InputError, match=r"^mask: must have the shape"):
         checked_mask([1])
 
 

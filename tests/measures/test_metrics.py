@@ -174,7 +174,7 @@ def test_takes_masks_of_other_types_and_lists_of_steps():
     ("pred", "label", "match"),
     [
         (np.zeros((4, 5), bool), np.zeros((5, 4), bool), r"\(4, 5\), \(5, 4\)"),
-        (np.zeros((1, 4, 5), bool), np.zeros((1, 4, 5), bool), r"pred: must be of shape \(H, W\), got \(1, 4, 5\)"),
+        (np.zeros((1, 4, 5), bool), np.zeros((1, 4, 5), bool), r"pred: must have the shape \(H, W\), got \(1, 4, 5\)"),
         (np.zeros(4, bool), np.zeros(4, bool), r"got \(4,\)"),
         (np.full((4, 5), 0.3), np.ones((4, 5)), "pred: must be a mask, got float64.* Threshold"),
         (np.ones((4, 5)), np.full((4, 5), np.nan), "label: must be a mask"),

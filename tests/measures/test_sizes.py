@@ -184,7 +184,7 @@ def test_units_are_shown_and_coded(unit, shown, ucum):
     [
         ((np.zeros((9, 9), bool),), "mask: must hold a lesion to measure, got an empty mask"),
         ((np.zeros((0, 9), bool),), "got an empty mask"),
-        ((np.ones((1, 9, 9), bool),), r"mask: must be of shape \(H, W\), got \(1, 9, 9\)"),
+        ((np.ones((1, 9, 9), bool),), r"mask: must have the shape \(H, W\), got \(1, 9, 9\)"),
         ((np.full((9, 9), 0.4),), "mask: must be a mask, got float64 other than 0 and 1. Threshold it first"),
         ((np.full((9, 9), np.nan),), "must be a mask"),
         ((np.full((9, 9), "a"),), "must be a mask"),
@@ -333,7 +333,7 @@ def test_case_as_json():
         (dict.fromkeys("abc", (rectangle(3, 3), None)), "got 3"),
         ({"front": (rectangle(3, 3), (0.1, -1))}, "view front: spacing: must be two positive steps"),
         ({"side": (np.zeros((9, 9)), (0.1, -1))}, "view side: spacing: must be two positive steps"),
-        ({"side": (np.ones(9), None)}, r"view side: mask: must be of shape \(H, W\)"),
+        ({"side": (np.ones(9), None)}, r"view side: mask: must have the shape \(H, W\)"),
     ],
     ids=["none", "three", "spacing", "spacing of an empty mask", "mask"],
 )

@@ -109,7 +109,9 @@ def test_a_copy_goes_into_no_folder_that_holds_something(tmp_path: Path) -> None
 
 def test_a_package_without_its_bundle_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "_PACKAGE", tmp_path / "monai_lesion")
-    with pytest.raises(InputError, match=r"must be the bundle of the package, got none\. Install monai-lesion again"):
+    with pytest.raises(
+        InputError, match=r"must be the bundle of the package, got no bundle\. Install monai-lesion again"
+    ):
         init_bundle(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 

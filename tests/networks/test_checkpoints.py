@@ -10,7 +10,7 @@ from monai_lesion.errors import CheckpointError
 from monai_lesion.networks import LighterUNet, LightUNet, UNet
 from monai_lesion.networks.checkpoints import load_weights, read_state
 from monai_lesion.networks.complexity import FAMILY
-from monai_lesion.networks.identities import describe, identify
+from monai_lesion.networks.recognition import describe, identify
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,9 @@ def test_the_state_of_a_training_points_to_its_best_network(trained, tmp_path):
 def test_no_unsafe_way_is_recommended(trained, tmp_path):
     (tmp_path / "a.json").write_text('{"model": 1}')
     torch.save(trained, tmp_path / "module.pt")
-    with pytest.raises(CheckpointError, match=r"a\.json: must hold tensors only, got no file of PyTorch$"):
+    with pytest.raises(
+        CheckpointError, match=r"a\.json: must hold tensors only, got a file that PyTorch did not write$"
+    ):
         read_state(tmp_path / "a.json")
     with pytest.raises(
         CheckpointError, match=r"got a monai_lesion\.networks\.unet\.LighterUNet\. Files with"

@@ -8,7 +8,7 @@ import torch
 from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.networks import FCN, DeepLabV3Plus, EncoderUNet, LighterUNet, LightUNet, TrustHeads, UNet, logits_of
 from monai_lesion.networks.checkpoints import load_weights
-from monai_lesion.networks.identities import describe
+from monai_lesion.networks.recognition import describe
 from tests.networks.conversions import onnx_session, torchscript_copy
 from tests.networks.test_unet import picture, randomise_statistics
 

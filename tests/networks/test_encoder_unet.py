@@ -11,7 +11,7 @@ from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.networks import EncoderUNet, TrustHeads
 from monai_lesion.networks.checkpoints import load_weights
 from monai_lesion.networks.efficientnet_lite import ENCODERS, EfficientNetLite
-from monai_lesion.networks.identities import identify, without_pretraining
+from monai_lesion.networks.recognition import identify, without_pretraining
 from tests.networks.test_unet import picture, randomise_statistics
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])

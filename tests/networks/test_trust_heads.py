@@ -14,7 +14,7 @@ from monai_lesion.errors import InputError
 from monai_lesion.networks import FCN, DeepLabV3Plus, EncoderUNet, LighterUNet, LightUNet, TrustHeads, UNet
 from monai_lesion.networks.checkpoints import load_weights, start_from
 from monai_lesion.networks.complexity import count_flops, count_parameters
-from monai_lesion.networks.identities import describe, override
+from monai_lesion.networks.recognition import describe, override
 from monai_lesion.networks.trust_heads import map_numbers, summarise
 from tests.networks.test_unet import picture
 

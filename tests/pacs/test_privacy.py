@@ -193,7 +193,7 @@ def test_listen_names_nobody(tmp_path, weights):
         process = start("listen", *options, weights=weights)
         try:
             log = process.stderr.readline()
-            while "LESION listens on" not in log:
+            while "LESION is listening on" not in log:
                 line = process.stderr.readline()
                 assert line, log
                 log += line

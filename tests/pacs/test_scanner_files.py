@@ -121,7 +121,7 @@ def test_what_cannot_be_segmented_is_named_and_the_others_are_done(orthanc, dico
     rules = {
         "cut": "bytes, less than expected",
         "no Rows": "Rows must be a whole number of at least 1, got none",
-        "palette": "RGB must have 3 samples a pixel, got SamplesPerPixel 1",
+        "palette": "RGB must have 3 samples per pixel, got SamplesPerPixel 1",
         "CT": None,  # not asked for, so no failure
     }
     for number, kind in enumerate(("good", *rules), 901):

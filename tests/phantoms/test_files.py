@@ -107,9 +107,9 @@ def test_only_dicom_leaves_no_png_images(tmp_path):
         ({"cases": 2}, "cases: must be at least 3.*got 2"),
         ({"cases": 10000}, "cases: must be at most 9999.*got 10000"),
         ({"seed": -1}, "seed: must not be negative, got -1"),
-        ({"formats": ("png", "tiff")}, "formats: must be some of png, dicom, got tiff"),
-        ({"formats": "jpeg"}, "formats: must be some of png, dicom, got jpeg"),
-        ({"formats": ()}, "formats: must be some of png, dicom, got none"),
+        ({"formats": ("png", "tiff")}, "formats: must be one or more of png, dicom, got tiff"),
+        ({"formats": "jpeg"}, "formats: must be one or more of png, dicom, got jpeg"),
+        ({"formats": ()}, "formats: must be one or more of png, dicom, got none"),
     ],
     ids=["few", "many", "seed", "format", "format-alone", "no-format"],
 )

@@ -79,7 +79,7 @@ def test_refuses_a_document_without_its_marks(kept, tmp_path, text):
 
 def test_refuses_a_page_beside_another_output(kept, tmp_path):
     words = ["study", "report", str(kept), "--page", str(tmp_path / "page.md"), "--output", str(tmp_path)]
-    assert "--page: must stand without" in str(CliRunner().invoke(app, words).exception)
+    assert "--page: cannot be combined with" in str(CliRunner().invoke(app, words).exception)
 
 
 def test_a_training_that_was_no_study_takes_its_facts_from_a_few_lines(tmp_path):

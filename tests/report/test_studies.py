@@ -39,7 +39,7 @@ def test_refuses_to_mix_test_images(tmp_path):
 
 
 def test_refuses_a_folder_without_trials_and_a_study_without_tests(tmp_path):
-    with pytest.raises(InputError, match="must hold the trials of a study, or kept records, got none"):
+    with pytest.raises(InputError, match="must hold the trials of a study, or kept records, got neither"):
         load_studies([tmp_path])
     output = make_study(tmp_path)
     for file in output.glob("trials/*/*/evaluation/per_image.csv"):
@@ -49,9 +49,9 @@ def test_refuses_a_folder_without_trials_and_a_study_without_tests(tmp_path):
 
 
 def test_refuses_an_unknown_reference(output, tmp_path):
-    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8; U-net, got U-Net"):
+    with pytest.raises(InputError, match="--reference: must be one of Lighter U-net @8; U-net, got U-Net"):
         write_report([output], tmp_path, reference="U-Net", cpu_time=False)
-    with pytest.raises(InputError, match="--reference: must be of Lighter U-net @8; U-net, got U-Net"):
+    with pytest.raises(InputError, match="--reference: must be one of Lighter U-net @8; U-net, got U-Net"):
         document([output], reference="U-Net")
 
 

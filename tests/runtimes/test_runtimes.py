@@ -88,7 +88,7 @@ def test_rejects_arrays_of_another_kind(network, images):
     ("runtime", "precision", "message"),
     [
         ("tensorrt", None, r"runtime: must be auto, torch, torch-compile, onnx, openvino or the folder.*got tensorrt"),
-        ("torch", "fp8", r"precision: must be of fp32, bf16, int8, got fp8"),
+        ("torch", "fp8", r"precision: must be one of fp32, bf16, int8, got fp8"),
         ("torch", "int8", r"precision: of PyTorch must be fp32 or bf16, got int8. int8 needs openvino"),
         ("onnx", "bf16", r"precision: of ONNX Runtime must be fp32 or int8, got bf16. bf16 needs torch or openvino"),
         ("openvino", "int8", r"precision: int8 needs calibration pictures, got none"),

@@ -135,7 +135,7 @@ def test_a_folder_in_use_an_unknown_format_and_int8_torchscript_are_refused(segm
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match=r"must be a new or empty folder, got one in use"):
         export_model(segmenter, tmp_path, format="torchscript")
-    with pytest.raises(InputError, match=r"format: must be of torchscript, onnx, openvino, got tflite"):
+    with pytest.raises(InputError, match=r"format: must be one of torchscript, onnx, openvino, got tflite"):
         export_model(segmenter, tmp_path / "b", format="tflite")
     images = CalibrationImages([], [], [])
     with pytest.raises(InputError, match=r"format: for int8 must be onnx or openvino, got torchscript"):

@@ -182,7 +182,7 @@ def test_nothing_found_is_said_and_has_no_measurements(segmenter, tmp_path):
 
 def test_rejects_an_unknown_format_before_it_writes(segmenter, tmp_path):
     with pytest.raises(
-        InputError, match="formats: must be of png, nifti, json, overlay, dicom-seg, dicom-sr, sc, got dcm"
+        InputError, match="formats: must be one of png, nifti, json, overlay, dicom-seg, dicom-sr, sc, got dcm"
     ):
         segmenter(red()[0]).save(tmp_path / "out", ["png", "dcm"])
     assert not (tmp_path / "out").exists()
@@ -220,7 +220,8 @@ def test_a_picture_too_large_for_the_memory_does_not_stop_the_rest(segmenter, fo
         return Outputs((images[:, :1] - 0.5) * 20)
 
     segmenter.runtime.run = short_of_memory
-    with pytest.raises(InputError, match=r"(?s)1 of 2 could not.*a\.png: needs more memory than there is, got 48 x 80"):
+    message = r"(?s)1 of 2 could not.*a\.png: needs more memory than this machine has, got 48 x 80"
+    with pytest.raises(InputError, match=message):
         segment_files(segmenter, folder, tmp_path / "out", progress=False)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
 
@@ -427,9 +428,9 @@ def test_an_execution_is_one_object_or_its_parts():
     assert (one.crop, one.settings["runtime"]) == (True, "torch fp32")
     with pytest.raises(InputError, match="execution: must be one object or its parts, got both, with crop"):
         LesionSegmenter(Brightness(), execution=Execution(), crop=True)
-    with pytest.raises(InputError, match="colour: must be of device, runtime, precision, crop, calibration"):
+    with pytest.raises(InputError, match="colour: must be one of device, runtime, precision, crop, calibration"):
         LesionSegmenter(Brightness(), colour="red")
-    with pytest.raises(InputError, match="precision: must be of fp32, bf16, int8, got fp64"):
+    with pytest.raises(InputError, match="precision: must be one of fp32, bf16, int8, got fp64"):
         LesionSegmenter(Brightness(), precision="fp64")
     with pytest.raises(InputError, match="precision: needs a runtime, got bf16"):
         LesionSegmenter(Brightness(), precision="bf16")
@@ -453,7 +454,7 @@ def test_an_unknown_network_argument_is_named(weights):
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"must be a bundle with configs/inference.json, got none"):
+    with pytest.raises(InputError, match=r"must be a bundle with configs/inference.json, got no such file"):
         LesionSegmenter.from_bundle(tmp_path)
 
 

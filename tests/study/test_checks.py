@@ -102,7 +102,7 @@ def test_refuses_overrides_that_change_nothing(overrides, message):
 
 
 def test_refuses_a_folder_without_a_bundle(tmp_path):
-    with pytest.raises(InputError, match=r"must be the folder of the bundle, got no configs/train\.json"):
+    with pytest.raises(InputError, match=r"must be the folder of the bundle, got a folder without configs/train\.json"):
         check_overrides(study(), tmp_path)
 
 
@@ -158,7 +158,7 @@ def test_the_same_study_claims_its_folder_again_and_may_grow(place):
 def test_refuses_a_folder_that_holds_another_study(place, changes, what):
     claim_output(study(), place)
     before = (place.output / "study.json").read_text()
-    with pytest.raises(InputError, match=rf"out: must hold the same study, got another: {what}.*Take a new --output"):
+    with pytest.raises(InputError, match=rf"out: must hold the same study, got another: {what}.*Choose a new --output"):
         claim_output(study(**changes), place)
     assert (place.output / "study.json").read_text() == before
 

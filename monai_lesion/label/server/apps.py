@@ -50,7 +50,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
             self.scored = _names(conf, "epistemic_model")
             for name in self.scored:
                 if name not in self.bundles:
-                    raise InputError("epistemic_model", f"must be of {', '.join(self.bundles)}", got=name)
+                    raise InputError("epistemic_model", f"must be one of {', '.join(self.bundles)}", got=name)
         except InputError as error:
             logger.critical("The app cannot start: %s", error)
             raise SystemExit(1) from error

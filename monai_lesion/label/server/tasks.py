@@ -49,7 +49,7 @@ class LesionInfer(BundleInferTask):  # type: ignore[misc]
         wanted = extension or data.get("result_extension") or (".nii.gz" if is_volume(source) else ".png")
         if wanted.lower() in LOSSY:
             fix = "Leave result_extension away, or ask for .png"
-            raise InputError("result_extension", "must be of a format without loss", got=wanted, fix=fix)
+            raise InputError("result_extension", "must be a format without loss", got=wanted, fix=fix)
         mask = data[self.output_label_key]
         if wanted.lower() in PICTURES and mask.ndim == 3:
             data[self.output_label_key] = mask[..., 0]
@@ -97,13 +97,13 @@ class LesionTrain(BundleTrainTask):  # type: ignore[misc]
             except InputError as error:
                 logger.warning("Left out of the training: %s", error)
         if not kept:
-            raise InputError("the labels", "must be at least one to learn from", got="none", fix="Save one first")
+            raise InputError("training", "needs at least one label", got="none", fix="Save a label first")
         return kept
 
     def _partition_datalist(self, datalist: list[Any], request: dict[str, Any], shuffle: bool = False) -> Any:
         training, validation = super()._partition_datalist(datalist, request, shuffle)
         if validation == []:
-            logger.warning("No label is left for validation: the network that learns its own labels best is kept")
+            logger.warning("No label is left for validation: the network that fits the training labels best is kept")
             validation = training
         return training, validation
 

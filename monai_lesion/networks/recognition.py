@@ -1,4 +1,4 @@
-"""Which network weights belong to, told from their shapes, and how a bundle writes it."""
+"""Recognise a network by the shapes of its weights, and write it as a bundle would."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PACKAGE = "monai_lesion.networks"
 
 
 def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[nn.Module], dict[str, Any]] | None:
-    """Which network has tensors of these shapes.
+    """Recognise the network that has tensors of these shapes.
 
     Args:
         shapes: the shape of each tensor of a state dict.
@@ -67,7 +67,7 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[nn.Module], di
         arguments["width"] = width
     if plain.format(1) in shapes:
         return (UNet if plain.format(2) in shapes else LightUNet), arguments
-    # The first layer has a rule of its own, and narrow layers have fewer channels than C: the widest group is C.
+    # The first layer follows another rule, and layers narrower than C have one group: the widest group is C.
     sizes = [
         shape[1]
         for name, shape in shapes.items()
@@ -96,7 +96,7 @@ def _identify_encoder_unet(
     channels = [shapes[f"{stage}.norm.weight"][0] for stage in stages if f"{stage}.norm.weight" in shapes]
     if tuple(channels) != DECODER_CHANNELS[-int(log2(stride)) :]:
         arguments["decoder_channels"] = channels
-    # The layers narrower than a group are one group: the widest is the group size.
+    # Layers narrower than a group form one group: the widest is the group size.
     sizes = [shape[1] for name, shape in shapes.items() if name.endswith("conv.grouped.weight")]
     if sizes != [1] * len(sizes) or not sizes:
         arguments["group_size"] = max(sizes, default=None)
@@ -104,13 +104,13 @@ def _identify_encoder_unet(
 
 
 def _definition(kind: type[nn.Module], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A network as the ``network_def`` of a bundle, without what is the default."""
+    """Write a network as the ``network_def`` of a bundle, leaving out defaults."""
     told = {name: value for name, value in arguments.items() if _DEFAULTS.get(name) != value or name not in _DEFAULTS}
     return {"_target_": f"{_PACKAGE}.{kind.__name__}", **told}
 
 
 def _written(definition: Mapping[str, Any]) -> str:
-    """A ``network_def`` as one would write it in Python."""
+    """Write a ``network_def`` as you would in Python."""
     kind = definition["_target_"].rpartition(".")[2]
     told = [
         f"{name}={_written(value) if isinstance(value, Mapping) else repr(value)}"
@@ -121,7 +121,7 @@ def _written(definition: Mapping[str, Any]) -> str:
 
 
 def describe(state: Mapping[str, torch.Tensor]) -> str:
-    """Which network a state dict belongs to, as one would write it.
+    """Describe the network of a state dict, as you would write it in Python.
 
     Example:
         >>> describe(LighterUNet(group_size=8).state_dict())
@@ -133,8 +133,24 @@ def describe(state: Mapping[str, torch.Tensor]) -> str:
     return "another network" if found is None else _written(_definition(*found))
 
 
+def definition_of_state(state: Mapping[str, torch.Tensor]) -> dict[str, Any] | None:
+    """The ``network_def`` that a state dict tells by its shapes alone; None where they do not.
+
+    Example:
+        >>> definition_of_state(LighterUNet(group_size=8).state_dict())
+        {'_target_': 'monai_lesion.networks.LighterUNet', 'group_size': 8}
+    """
+    found = identify({name: tuple(tensor.shape) for name, tensor in state.items()})
+    if found is None:
+        return None
+    definition = _definition(*found)
+    inner = definition.get("network", definition)
+    # The three strides of an FCN have the same shapes.
+    return None if inner["_target_"].endswith(f".{FCN.__name__}") else definition
+
+
 def override(state: Mapping[str, torch.Tensor]) -> str:
-    """How a bundle is told to build the network of a state dict; nothing for a network that is not known."""
+    """Write the option that makes a bundle build the network of a state dict; empty for an unknown network."""
     found = identify({name: tuple(tensor.shape) for name, tensor in state.items()})
     if found is None:
         return ""
@@ -145,10 +161,10 @@ def override(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def without_pretraining(definition: Any) -> Any:
-    """A ``network_def`` that builds where no encoder package is installed, for weights are loaded into it anyhow.
+    """Change a ``network_def`` so that it builds without ImageNet weights, for when other weights follow.
 
     Args:
-        definition: of a bundle, a checkpoint or a model folder; networks within networks are seen to as well.
+        definition: the ``network_def`` of a bundle, a checkpoint or a model folder; networks may be nested.
 
     Returns:
         A copy in which every ``encoder_weights`` of an :class:`EncoderUNet` is None; the rest is as it was.
