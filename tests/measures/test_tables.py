@@ -83,6 +83,7 @@ def test_pictures_without_a_lesion_are_counted_apart_from_dice():
     assert summary["without_lesion"] == {"n": 2, "false_alarms": 1, "share": 0.5}
     only = summarise(rows[2:])
     assert math.isnan(only["dice"]["mean"])
+    assert set(only["dice"]) == set(summary["dice"])
     assert [row["dice"] for row in rows] == [1.0, 0.0, 1.0, 0.0]  # of an image, as ever
 
 
