@@ -126,7 +126,6 @@ def write_tables(
     rows = list(records)
     summary = {**(about or {}), **summarise(rows, by)}
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "per_image.csv", _csv_text(rows))
     _replace(folder / "per_case.csv", _csv_text(_per_case(rows)))
     _replace(folder / "summary.json", json.dumps(_nan_to_none(summary), indent=2, allow_nan=False) + "\n")

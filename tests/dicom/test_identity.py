@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import replace
 
@@ -245,6 +246,14 @@ def test_each_kind_has_a_series_number_of_its_own_that_follows_from_that_of_the_
     file = make_source(tmp_path, SeriesNumber=7)
     numbers = [make(file, ellipse_mask(), ALGORITHM).SeriesNumber for make in (seg, report, capture, labelmap)]
     assert numbers == [701, 702, 703, 704]
+
+
+@makers
+def test_missing_extra_is_named(tmp_path, make, monkeypatch):
+    file = make_source(tmp_path)
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(InputError, match=r"needs highdicom .* got no highdicom"):
+        make(file, ellipse_mask(), ALGORITHM)
 
 
 @makers

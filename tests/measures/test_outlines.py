@@ -114,6 +114,7 @@ def test_largest_of_three_parts_is_measured_wherever_it_lies():
     found = measure(small | large | middle)
     assert found.components == 3
     assert {**found.to_dict(), "components": 1} == measure(large).to_dict()
+    assert (found.height.value, found.width.value, found.centroid) == (10, 20, (24.5, 39.5))
 
 
 def test_of_equal_parts_the_first_from_the_top_is_measured():

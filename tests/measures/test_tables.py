@@ -83,6 +83,7 @@ def test_pictures_without_a_lesion_are_counted_apart_from_dice():
     assert summary["without_lesion"] == {"n": 2, "false_alarms": 1, "share": 0.5}
     only = summarise(rows[2:])
     assert math.isnan(only["dice"]["mean"])
+    assert set(only["dice"]) == set(summary["dice"])
     assert [row["dice"] for row in rows] == [1.0, 0.0, 1.0, 0.0]  # of an image, as ever
 
 
@@ -104,6 +105,9 @@ def test_table_tells_of_lesions_where_pictures_hold_several_or_none():
     assert alone[1].split()[1:] == ["-", "-", "-", "0", "0", "1", "0", "of", "1", "(0%)"]
     lines = format_table(summarise([one, none])).splitlines()
     assert lines[0].endswith("n  lesions found  false alarms without lesion")
+    lines = format_table(summarise([one, none], by="case_id")).splitlines()
+    assert lines[0].endswith("n  lesions found  false alarms without lesion")
+    assert [line.split()[-4:] for line in lines[2:]] == [["1", "1", "of", "2"], ["0", "of", "1", "(0%)"]]
 
 
 def test_summary_by_column_holds_the_summary_of_each_value_alone():
@@ -115,6 +119,12 @@ def test_summary_by_column_holds_the_summary_of_each_value_alone():
     np.testing.assert_equal(by["device"]["A"], alone)  # nan equals nan
     assert by["view"]["side"]["failures"] == 2
     assert sum(group["n"] for group in by["view"].values()) == len(rows)
+
+
+def test_values_of_a_column_are_texts_in_their_order():
+    rows = [record(name, "front", 0.9, 1.0, fold=fold) for name, fold in (("a", 10), ("b", 2), ("c", None), ("d", 2))]
+    by = summarise(rows, by="fold")["by"]["fold"]
+    assert [(value, group["n"]) for value, group in by.items()] == [("", 1), ("10", 1), ("2", 2)]
 
 
 def test_one_column_needs_no_list():
