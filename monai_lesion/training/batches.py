@@ -103,15 +103,7 @@ class FollowEpochs:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Begin an epoch.
-
-        Raises:
-            InputError: when there are teachers, and a loss that does not listen to them.
-        """
-        loss = getattr(engine, "loss_function", None)
-        if self.batch.teachers is not None and not hasattr(loss, "distillation"):
-            fix = "Train with overlays/converge.json"
-            raise InputError("--teachers", "need a loss that learns from them", got=type(loss).__name__, fix=fix)
+        """Begin an epoch."""
         before = self.batch.size
         self.batch.follow(engine.state.epoch - 1)
         if self.batch.size != before or (self.batch.size and engine.state.epoch == 1):

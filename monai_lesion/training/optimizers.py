@@ -51,7 +51,7 @@ def parameter_groups(
 
 
 def one_cycle(
-    optimizer: Optimizer, *, max_epochs: int, epoch_length: int, warm_up: float = 0.3, **options: Any
+    optimizer: Optimizer, *, max_epochs: int, epoch_length: int, warm_up: float = 0.1, **options: Any
 ) -> OneCycleLR:
     """Let the learning rate rise and fall once over a training; every group peaks at its own rate.
 
@@ -59,7 +59,7 @@ def one_cycle(
         optimizer: its groups' learning rates are the peaks.
         max_epochs: epochs of the training.
         epoch_length: steps of each.
-        warm_up: share of the training before the peak.
+        warm_up: share of the training before the peak. PyTorch's own is 0.3.
         options: further options of PyTorch's ``OneCycleLR``.
 
     Raises:
@@ -72,7 +72,8 @@ def one_cycle(
     if not 0 < warm_up < 1:
         raise InputError("warm_up", "must be a share between 0 and 1", got=warm_up)
     if steps * warm_up < 2 or steps * (1 - warm_up) < 2:
-        rule, fix = "must leave the learning rate time to rise and fall", "Raise --max_epochs, or lower --batch_size"
+        rule = "must leave the learning rate time to rise and fall"
+        fix = "Raise --max_epochs or --lr_scheduler#warm_up, or lower --batch_size"
         raise InputError("--max_epochs", rule, got=f"{max_epochs} epochs of {epoch_length} steps", fix=fix)
     peaks = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=warm_up, **options)

@@ -27,6 +27,8 @@ def manifest(tmp_path_factory):
 def converge(manifest, folder, configs=(TRAIN, CONVERGE), **options):
     paths = {"manifest": str(manifest), "ckpt_dir": str(folder), "output_dir": str(folder / "logs")}
     defaults = {"max_epochs": 3, "batch_size": 2, "tensorboard": False, "train#preprocessing#calipers": 0.0, **SMALL}
+    if CONVERGE in configs:
+        defaults["lr_scheduler#warm_up"] = 0.3
     return run(list(configs), "train", **{**paths, **defaults, **options})
 
 

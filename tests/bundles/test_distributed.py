@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "lighter_unet" / "configs"
 TRAIN, OVERLAY = str(CONFIGS / "train.json"), str(CONFIGS / "multi_gpu_train.json")
+CONVERGE = str(CONFIGS.parent / "overlays" / "converge.json")
 TINY = {"network_def#group_size": 1, "spatial_size": [32, 32], "tensorboard": False, "device": "cpu", "amp": False}
 # Neither normalised over a batch nor random: what one process and two compute is the same but for the order of sums.
 PLAIN = {
@@ -71,12 +72,12 @@ def manifest(tmp_path_factory):
     return file
 
 
-def command(manifest, folder, processes, *, early=0, **options):
+def command(manifest, folder, processes, *, early=0, recipe=(), **options):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "process.py").write_text(PROCESS)
     paths = {"manifest": str(manifest), "ckpt_dir": str(folder / "models"), "output_dir": str(folder / "logs")}
     defaults = {"max_epochs": 2, "batch_size": 6, "learning_rate": 0.003, "progress": False}
-    configs = [TRAIN, OVERLAY] if processes else [TRAIN]
+    configs = [TRAIN, *recipe, OVERLAY] if processes else [TRAIN, *recipe]
     chosen = json.dumps([str(folder), configs, {**paths, **defaults, **TINY, **options}, early])
     start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes else []
     return [sys.executable, *start, str(folder / "process.py"), chosen]
@@ -174,6 +175,26 @@ def test_resume_in_two_processes_goes_on_where_they_were_and_takes_up_what_one_p
     assert [row["val_loss"] for row in log(tmp_path)] == [row["val_loss"] for row in log(folder)]
     train(manifest, tmp_path, 0, **{**options, "max_epochs": 4}, resume=True)
     assert [row["epoch"] for row in log(tmp_path)] == ["1", "2", "3", "4"]
+
+
+def test_converging_recipe_in_two_processes_averages_what_one_does(manifest, tmp_path):
+    # All images make one batch, so that their order does not matter.
+    options = {"recipe": [CONVERGE], "max_epochs": 8, "batch_size": 6, "train#batch#augmentation": []}
+    options |= {"network_def": PLAIN_NETWORK, "train#preprocessing#calipers": 0.0, "lr_scheduler#warm_up": 0.3}
+    train(manifest, tmp_path / "one", 0, **options)
+    train(manifest, tmp_path / "two", 2, **options)
+    for name in ("last.ckpt", "model.pt"):
+        assert largest_difference(weights(tmp_path / "one", name), weights(tmp_path / "two", name)) < 1e-3
+    states = [torch.load(tmp_path / name / "models" / "last.ckpt", weights_only=True) for name in ("one", "two")]
+    assert all(state["average"]["n_averaged"] == 8 for state in states)
+
+
+def test_processes_choose_one_precision(manifest, tmp_path):
+    options = {"recipe": [CONVERGE], "max_epochs": 3, "batch_size": 2, "amp": "auto", "lr_scheduler#warm_up": 0.3}
+    first, second = train(manifest, tmp_path / "whole", 2, **options)
+    assert first["epochs"] == second["epochs"]
+    whole = torch.load(tmp_path / "whole" / "models" / "last.ckpt", weights_only=True)
+    assert isinstance(whole["precision"]["low"], bool)
 
 
 def test_early_stop_ends_all_processes_at_the_same_epoch(manifest, tmp_path):

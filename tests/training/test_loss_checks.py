@@ -8,7 +8,8 @@ import torch
 from monai.data import MetaTensor
 from monai.losses import DiceCELoss, DiceLoss
 
-from monai_lesion.training.empties import WarnOfEmptyPictures, learns_from_empty
+from monai_lesion.errors import InputError
+from monai_lesion.training.loss_checks import CheckLoss, learns_from_empty
 from monai_lesion.training.losses import MaskAndTrustLoss
 
 PAPER = {"sigmoid": True, "smooth_nr": 0.0, "smooth_dr": 0.0}
@@ -36,12 +37,12 @@ def engine(*labels, epoch=1):
 
 
 def test_warns_once_and_names_the_picture(caplog):
-    handler = WarnOfEmptyPictures(DiceLoss(**PAPER))
+    look = CheckLoss(DiceLoss(**PAPER)).look_for_empty
     with caplog.at_level(logging.WARNING):
-        handler(engine(1, 1))
+        look(engine(1, 1))
         assert not caplog.records
-        handler(engine(1, 0))
-        handler(engine(0, 0))
+        look(engine(1, 0))
+        look(engine(0, 0))
     (record,) = caplog.records
     assert record.getMessage().startswith("normal (1).png shows no lesion, and DiceLoss learns nothing from such pict")
     assert "overlays/converge.json" in record.getMessage()
@@ -49,11 +50,26 @@ def test_warns_once_and_names_the_picture(caplog):
 
 def test_is_silent_where_the_loss_learns(caplog):
     with caplog.at_level(logging.WARNING):
-        WarnOfEmptyPictures(MaskAndTrustLoss())(engine(0))
+        CheckLoss(MaskAndTrustLoss()).look_for_empty(engine(0))
     assert not caplog.records
 
 
 def test_looks_in_the_first_epoch_alone(caplog):
     with caplog.at_level(logging.WARNING):
-        WarnOfEmptyPictures(DiceLoss(**PAPER))(engine(0, epoch=2))
+        CheckLoss(DiceLoss(**PAPER)).look_for_empty(engine(0, epoch=2))
     assert not caplog.records
+
+
+def test_refuses_teachers_that_the_loss_does_not_hear():
+    message = r"--teachers: need a loss that learns from them, got DiceLoss. Train with overlays/converge.json"
+    with pytest.raises(InputError, match=message):
+        CheckLoss(DiceLoss(**PAPER), teachers=True).check_teachers()
+    CheckLoss(MaskAndTrustLoss(), teachers=True).check_teachers()
+
+
+def test_refuses_scores_that_the_loss_does_not_train():
+    scored = SimpleNamespace(state=SimpleNamespace(output={"pred": (torch.zeros(1, 1, 4, 4), torch.zeros(1, 2))}))
+    message = "the network: returns scores beside the mask, which need a loss that trains them, got DiceLoss"
+    with pytest.raises(InputError, match=message):
+        CheckLoss(DiceLoss(**PAPER)).check_scores(scored)
+    CheckLoss(MaskAndTrustLoss()).check_scores(scored)
