@@ -87,7 +87,7 @@ def test_content_reads_back_the_same(name):
         ({"weight_decays": ["1e-4"]}, "weight_decays: must be numbers of at least 0"),
         ({"weight_decays": [0, 0.0]}, "weight_decays: must all be different"),
         ({"seeds": []}, "seeds: must list at least one seed"),
-        ({"seeds": [0, 0]}, "seeds: must differ"),
+        ({"seeds": [0, 0]}, "seeds: must all be different"),
         ({"seeds": [1.5]}, "seeds: must be whole numbers"),
         ({"tuning_seeds": []}, "tuning_seeds: must list at least one seed"),
         ({"name": "two words"}, "name: must be one word"),
