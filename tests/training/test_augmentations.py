@@ -78,7 +78,9 @@ def test_drawn_maps_are_within_their_ranges():
     assert 1.22 < float(scales.max()) < 1.255
     assert 0.19 < float(maps[:, :, 2].abs().max()) <= 0.2  # of a side that is 2 long
     plain = BatchAugmentation(**{**STILL, "affine": 1.0}, rotation=20.0, scale=0.0, translation=0.0, shear=0.0)
-    turned = plain.draw_maps(2000, 16, 16)
+    to_pixels = torch.diag(torch.tensor([32 / 2, 16 / 2]))
+    turned = to_pixels @ plain.draw_maps(2000, 16, 32)[:, :, :2] @ to_pixels.inverse()
+    assert torch.allclose(turned @ turned.mT, torch.eye(2).expand(2000, 2, 2), atol=1e-5), "a turn, in pixels"
     angles = torch.rad2deg(torch.atan2(turned[:, 1, 0], turned[:, 0, 0]))
     assert 19 < float(angles.max()) <= 20.001
     assert -20.001 <= float(angles.min()) < -19
