@@ -215,7 +215,7 @@ def test_rejects_a_damaged_folder_another_version_device_or_precision(folders, t
     (copy / "model.onnx").write_bytes(b"another")
     with pytest.raises(InputError, match=r"model.onnx: must be the file that was written with model.json"):
         LesionSegmenter.from_model(copy)
-    with pytest.raises(InputError, match=r"must be a model folder with model.json, got no folder"):
+    with pytest.raises(InputError, match=r"must be a model folder with model.json, got no such folder"):
         LesionSegmenter.from_model(tmp_path / "gone")
 
 
