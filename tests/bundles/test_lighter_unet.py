@@ -121,8 +121,8 @@ def test_validation_loss_of_the_log_is_the_loss_of_the_kept_network(manifest, tm
 
 def test_learning_rate_halves_after_each_epoch_whose_validation_loss_does_not_fall(manifest, tmp_path):
     # A rate of zero would leave the batch statistics alone to move the loss; with patience 0 each rise must halve.
-    train(manifest, tmp_path, max_epochs=6, learning_rate=0.02, **{"lr_scheduler#patience": 0})
-    best, rate, halved = float("inf"), 0.02, 0
+    train(manifest, tmp_path, max_epochs=6, learning_rate=0.1, **{"lr_scheduler#patience": 0})
+    best, rate, halved = float("inf"), 0.1, 0
     for row in log(tmp_path):
         loss = float(row["val_loss"])
         if loss >= best:
