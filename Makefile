@@ -18,8 +18,9 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/monai-lesion demo --output demo
 
-test: setup
-	$(BIN)/python -m pytest
+# First the quick tests, then the slow ones, which have the machine to themselves.
+test: unit
+	$(BIN)/python -m pytest -m slow
 
 # The lowest versions that pyproject.toml allows; their wheels end with Python 3.11.
 .venv-oldest/ready: pyproject.toml setup.py constraints-oldest.txt
@@ -32,8 +33,9 @@ test: setup
 test-oldest: .venv-oldest/ready
 	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=monai_lesion/dicom --ignore=monai_lesion/pacs
 
+# Two processes of one thread each; a file's tests stay together, for they share what is costly to make.
 unit: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile $(UNIT_OPTIONS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -159,6 +160,12 @@ def complexity_table(*, width: float = 1.0) -> list[Complexity]:
         InputError: for a width that the networks refuse. A group size that does not divide the layers of that width
             is left out.
     """
+    return list(_table(width))
+
+
+@cache
+def _table(width: float) -> tuple[Complexity, ...]:
+    """Counted once in a process: seconds."""
     rows = []
     for name, variant in (NETWORKS if width == 1 else FAMILY).items():
         options = {**variant.options} if width == 1 else {**variant.options, "width": width}
@@ -171,7 +178,7 @@ def complexity_table(*, width: float = 1.0) -> list[Complexity]:
                 raise
     for name, given in ENCODER_UNETS.items() if width == 1 else ():
         rows.append(_row(name, EncoderUNet, {**given, "encoder_weights": None}))
-    return rows
+    return tuple(rows)
 
 
 def _row(

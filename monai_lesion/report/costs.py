@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from monai_lesion.machine.timing import median_milliseconds
@@ -28,29 +28,37 @@ def network_costs(networks: Mapping[str, Sequence[TrialRecord]], *, cpu_time: bo
         networks: the seeds of each network.
         cpu_time: time one image in float32 on the CPU: the median of five turns, all networks in each turn.
     """
-    import torch
-
-    from monai_lesion.networks.complexity import count_flops, count_parameters
     from monai_lesion.networks.definitions import build_network
 
-    found: dict[str, tuple[int, int]] = {}
     built: dict[str, tuple[Any, tuple[int, ...]]] = {}
     keys: dict[str, str] = {}
     for name, trials in networks.items():
         definition, size = trials[0].record.get("network_def"), trials[0].record.get("spatial_size")
         if not definition or not size:
             continue
-        key = json.dumps([definition, size], sort_keys=True)
-        shape = (1, int(definition.get("in_channels", 3)), *size)
-        if key not in found:
-            with torch.device("meta"):
-                network = build_network(definition, any_class=True)
-            found[key] = count_parameters(network), count_flops(network, shape)
-            if cpu_time:
-                built[key] = build_network(definition, any_class=True).eval(), shape
-        keys[name] = key
+        keys[name] = key = json.dumps([definition, size], sort_keys=True)
+        if cpu_time and key not in built:
+            built[key] = build_network(definition, any_class=True).eval(), _shape(definition, size)
     times = _times(built)
-    return {name: Costs(*found[key], times.get(key)) for name, key in keys.items()}
+    return {name: Costs(*_counted(key), times.get(key)) for name, key in keys.items()}
+
+
+@cache
+def _counted(key: str) -> tuple[int, int]:
+    """Parameters and operations of a definition and an image size, both as JSON; several studies share networks."""
+    import torch
+
+    from monai_lesion.networks.complexity import count_flops, count_parameters
+    from monai_lesion.networks.definitions import build_network
+
+    definition, size = json.loads(key)
+    with torch.device("meta"):
+        network = build_network(definition, any_class=True)
+    return count_parameters(network), count_flops(network, _shape(definition, size))
+
+
+def _shape(definition: Mapping[str, Any], size: Sequence[int]) -> tuple[int, ...]:
+    return (1, int(definition.get("in_channels", 3)), *size)
 
 
 def _times(networks: Mapping[str, tuple[Any, tuple[int, ...]]]) -> dict[str, float]:

@@ -13,6 +13,8 @@ from monai_lesion.errors import CheckpointError, InputError
 from monai_lesion.phantoms.files import write_phantoms
 from tests.bundles.test_lighter_unet import BUNDLE, EVALUATE, INFERENCE, TRAIN, log, run
 
+pytestmark = pytest.mark.slow
+
 CONVERGE = BUNDLE / "overlays" / "converge.json"
 SMALL = {"network_def": {"_target_": "monai_lesion.networks.LightUNet", "width": 0.125}}
 SCORED = {"network_def": {"_target_": "tests.training.scored_networks.scored_network"}}

@@ -116,6 +116,7 @@ def test_rejects_inputs_of_another_shape(network, shape, message):
         network(torch.zeros(shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["script", "trace"])
 @torch.no_grad()
 def test_torchscript_is_the_same_network_after_saving(network, tmp_path, how):

@@ -77,6 +77,7 @@ def test_scores_of_a_picture_do_not_depend_on_its_batch(heads):
     assert (alone[0] - alone[1]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["script", "trace"])
 @torch.no_grad()
 def test_torchscript_is_the_same_after_saving(heads, tmp_path, how):

@@ -9,6 +9,12 @@ from monai_lesion.report.studies import load_studies
 from tests.report.records import change, make_study, read_table
 
 
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch):
+    """They take most of a report's time and stand in no record; test_plots.py has them."""
+    monkeypatch.setattr("monai_lesion.report.pages.draw_plots", lambda *_: [])
+
+
 def test_kept_records_give_the_same_table_and_carry_no_path_or_picture(output, page, tmp_path):
     kept = tmp_path / "results"
     write_report([output], tmp_path / "report", records=kept, cpu_time=False)
