@@ -32,7 +32,7 @@ ALGORITHM = Algorithm("net", "0.1.0", WEIGHTS)
         (
             {"SOPClassUID": CINE, "NumberOfFrames": 4},
             None,
-            "source.dcm: a cine needs a frame number, got 4 frames. Name one",
+            "source.dcm: a cine needs a frame number, got 4 frames. Name a",
         ),
         ({"SOPClassUID": CINE, "NumberOfFrames": 4}, 4, "source.dcm: frame must be between 0 and 3, got 4"),
         ({}, 1, "source.dcm: frame must be between 0 and 0, got 1"),

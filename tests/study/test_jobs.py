@@ -62,7 +62,8 @@ def test_a_network_that_has_seen_the_test_split_is_not_trained_again(manifest, t
 
 
 def test_a_trial_takes_the_overlays_of_its_recipe(manifest, tmp_path):
-    done = replace(trial(manifest, tmp_path, max_epochs=4, batch_size=2), recipe=("converge",))
+    done = trial(manifest, tmp_path, max_epochs=4, batch_size=2, **{"lr_scheduler#warm_up": 0.3})
+    done = replace(done, recipe=("converge",))
     assert run_job(TRAIN, done.as_dict(), threads=1) == ""
     assert run_job(EVALUATE, done.as_dict(), threads=1) == ""
     record = read_record(done.path)
