@@ -45,6 +45,7 @@ IDENTITY = (
     "AccessionNumber",
 )
 MOMENTS = ("Content", "Acquisition", "Series", "Study")  # of the source, the nearest to its picture first
+LONGEST_NAME = 64  # characters of a Long String (PS3.5, 6.2)
 NO_DATE, NO_TIME = "19000101", "000000"
 
 
@@ -74,7 +75,7 @@ class Algorithm:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, longest in (("name", 64), ("version", 16), ("weights", 128), ("bundle_version", 16)):
+        for name, longest in (("name", LONGEST_NAME), ("version", 16), ("weights", 128), ("bundle_version", 16)):
             text = getattr(self, name)
             if (not text and name != "bundle_version") or len(text) > longest:
                 raise InputError(f"algorithm {name}", f"must have 1 to {longest} characters", got=repr(text))
@@ -106,6 +107,16 @@ class Algorithm:
     def key(self) -> str:
         """Everything, for identifiers."""
         return json.dumps([self.name, self.version, self.parameters])
+
+
+def short_name(network: str) -> str:
+    """Shorten the words for a network to the 64 characters that DICOM has for the name of an algorithm.
+
+    Example:
+        >>> short_name("U-net"), len(short_name("EncoderUNet(" + 80 * "x" + ")"))
+        ('U-net', 64)
+    """
+    return network if len(network) <= LONGEST_NAME else f"{network[: LONGEST_NAME - 3]}..."
 
 
 def stable_uid(*parts: object) -> UID:

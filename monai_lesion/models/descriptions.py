@@ -148,7 +148,7 @@ def _is_hash(value: Any) -> bool:
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda value: _text(value, most=64), "a text of 1 to 64 characters"),
-    "network": (lambda value: _text(value, most=64), "a text of 1 to 64 characters"),
+    "network": (_text, "a text of 1 to 200 characters"),
     "weights_id": (_is_hash, "64 hexadecimal digits"),
     "format": (lambda value: isinstance(value, str) and value in FORMATS, f"one of {', '.join(FORMATS)}"),
     "precision": (lambda value: value in ("fp32", "int8"), "fp32 or int8"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_lesion._version import __version__
-from monai_lesion.dicom.identity import Algorithm
+from monai_lesion.dicom.identity import Algorithm, short_name
 from monai_lesion.errors import InputError
 from monai_lesion.models.descriptions import FILE, WEIGHTS
 from monai_lesion.models.folders import ModelFolder, WholeModel, open_folder, open_same, read_model
@@ -103,7 +103,7 @@ class LesionSegmenter(Segmenter):
             "runtime": label,
         }
         self._algorithm = Algorithm(
-            identity[1], __version__, identity[2], bundle_version=identity[3], settings=self.settings
+            short_name(identity[1]), __version__, identity[2], bundle_version=identity[3], settings=self.settings
         )
         logger.info("network: %s", self)
 

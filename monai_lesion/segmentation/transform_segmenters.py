@@ -11,7 +11,7 @@ from monai.transforms import AsDiscreted, Compose, Invertd
 from torch import nn
 
 from monai_lesion._version import __version__
-from monai_lesion.dicom.identity import Algorithm
+from monai_lesion.dicom.identity import Algorithm, short_name
 from monai_lesion.errors import InputError
 from monai_lesion.images.readers import UltrasoundImage, UltrasoundReader
 from monai_lesion.networks.checkpoints import describe
@@ -73,7 +73,7 @@ class TransformSegmenter(Segmenter):
         self.settings = {"channel_order": channel_order, "transforms": "of the bundle", "runtime": self.runtime.label}
         if size is not None:
             self.settings["input_size"] = str(list(size))
-        name, weights = describe(state), weights_id(state)
+        name, weights = short_name(describe(state)), weights_id(state)
         self._algorithm = Algorithm(name, __version__, weights, bundle_version=bundle_version, settings=self.settings)
 
     @property

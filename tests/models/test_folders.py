@@ -16,6 +16,7 @@ from monai_lesion.models.descriptions import ModelDescription, read_description
 from monai_lesion.models.folders import read_model
 from monai_lesion.models.presets import load_preset
 from monai_lesion.models.writers import write_model_folder
+from monai_lesion.networks.definitions import build_network
 from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.phantoms.dicom import write_dicom
 from monai_lesion.pipeline.steps import Steps
@@ -286,3 +287,15 @@ def test_a_file_that_is_no_json_object_is_one_clear_error(trained, data):
     (trained / "model.json").write_bytes(data)
     with pytest.raises(InputError, match="must be the description that monai_lesion writes into a model folder, got"):
         read_model(trained)
+
+
+def test_a_network_whose_words_are_longer_than_dicoms_names_segments_and_says_so(tmp_path, view):
+    definition = {"_target_": "monai_lesion.networks.EncoderUNet", "decoder_channels": [64, 48, 32, 16]}
+    definition = {"_target_": "monai_lesion.networks.TrustHeads", "network": {**definition, "encoder_weights": None}}
+    torch.manual_seed(0)
+    write_model_folder(build_network(definition).eval(), tmp_path, steps=Steps(SIZE), network_def=definition, half=True)
+    assert len(read_model(tmp_path).description.network) > 64
+    result = LesionSegmenter.from_model(tmp_path)(view.pixels)
+    assert len(result.algorithm.name) == 64
+    assert result.algorithm.name.startswith("TrustHeads(network=EncoderUNet(")
+    assert result.scores.shape == (1, 2)
