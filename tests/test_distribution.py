@@ -128,10 +128,15 @@ def test_evaluation_and_inference_find_what_the_training_wrote(
 
 
 def test_what_was_trained_can_be_packaged(shell: Shell, trained: tuple[Path, object, object]) -> None:
-    shell("monai_lesion", "bundle", "package", "--output", "x.zip", "--weights", trained[0])
+    copy = Path(shell("monai_lesion", "bundle", "init", "small"))
+    for config in ("train.json", "inference.json"):  # the size that it was trained with, which a package must say
+        file = copy / "configs" / config
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace('"spatial_size": [256, 256]', '"spatial_size": [32, 32]'), encoding="utf-8")
+    shell("monai_lesion", "bundle", "package", "--bundle", copy, "--output", "x.zip", "--weights", trained[0])
     with zipfile.ZipFile(shell.folder / "x.zip") as archive:
         names = {*archive.namelist()}
-    assert names == {f"lighter_unet/{name}" for name in (*bundle_files(BUNDLE), "models/model.pt")}
+    assert names == {f"small/{name}" for name in (*bundle_files(BUNDLE), "models/model.pt")}
 
 
 def test_a_copy_to_edit_trains_inside_itself(shell: Shell, manifest: Path) -> None:

@@ -169,7 +169,14 @@ def test_a_killed_training_resumes_to_the_same_network(manifest, tmp_path):
     train(manifest, tmp_path / "whole", max_epochs=10, amp=False)  # what is measured at the start may differ
     folder = tmp_path / "killed"
     options = {"manifest": manifest, "ckpt_dir": folder, "output_dir": folder / "logs", "max_epochs": 10}
-    options |= {"batch_size": 4, "tensorboard": "False", "learning_rate": 0.003, "resume": "True", "progress": "False", "amp": "False"}
+    options |= {
+        "batch_size": 4,
+        "tensorboard": "False",
+        "learning_rate": 0.003,
+        "resume": "True",
+        "progress": "False",
+        "amp": "False",
+    }
     options |= {"network_def#group_size": 1, "spatial_size": "[32,32]"}
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
     command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]

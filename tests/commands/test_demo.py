@@ -43,7 +43,13 @@ def test_demo_trains_evaluates_and_segments_both_forms_alike(demo):
 def test_demo_says_where_things_are(demo):
     folder, _, closing = demo
     assert (folder / "evaluation" / "overlays" / "sheet.png").is_file()
-    for name in ("overlays/sheet.png", "per_image.csv", "model.pt", "manifest create", "not a medical device"):
+    for name in (
+        "overlays/sheet.png",
+        "per_image.csv",
+        "predict scan.png --bundle",
+        "manifest create",
+        "not a medical device",
+    ):
         assert name in closing
 
 
