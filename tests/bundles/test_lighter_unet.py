@@ -45,6 +45,7 @@ def run(configs, workflow_type, **options):
 
 def train(manifest, folder, **options):
     defaults = {"max_epochs": 2, "batch_size": 4, "tensorboard": False, "learning_rate": 0.003}
+    defaults["amp"] = False  # what is measured at the start may differ between two trainings that are compared
     paths = {"manifest": str(manifest), "ckpt_dir": str(folder), "output_dir": str(folder / "logs")}
     return run([TRAIN], "train", **{**paths, **defaults, **options})
 

@@ -8,7 +8,14 @@ from monai_lesion.study.specifications import parse_study
 from monai_lesion.study.trials import Place
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
-FAST = {"spatial_size": [32, 32], "max_epochs": 2, "min_epochs": 0, "batch_size": 4, "learning_rate": 0.003}
+FAST = {
+    "spatial_size": [32, 32],
+    "max_epochs": 2,
+    "min_epochs": 0,
+    "batch_size": 4,
+    "learning_rate": 0.003,
+    "amp": False,
+}
 SMALL = {
     "name": "small",
     "networks": ["Lighter U-net @1", {"network": "Lighter U-net @2", "weight_decays": [0.0001], "seeds": [0]}],
