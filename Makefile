@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-oldest unit lint docs dist queue clean
+# Compiled once, whatever a container forbids: else each process of pytest rewrites every test file.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: setup demo test test-oldest unit lint docs dist page audit queue clean
 
 setup: .venv/ready
 
@@ -18,9 +21,12 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/monai-lesion demo --output demo
 
-# First the quick tests, then the slow ones, which have the machine to themselves.
+# First the quick tests, then the slow ones, most of which wait more than they compute. Those of studies and archives start Ray
+# in their own process, which may take that process with it: they run alone.
+ON_RAY := tests/study tests/archive
 test: unit
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 3 --dist loadfile --max-worker-restart 0 $(ON_RAY:%=--ignore=%)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(ON_RAY)
 
 # The lowest versions that pyproject.toml allows; their wheels end with Python 3.11.
 .venv-oldest/ready: pyproject.toml setup.py constraints-oldest.txt
@@ -31,7 +37,7 @@ test: unit
 	@touch $@
 
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=monai_lesion/dicom --ignore=monai_lesion/pacs
+	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=monai_lesion/dicom --ignore=monai_lesion/pacs --ignore=monai_lesion/page --ignore=monai_lesion/service --ignore=monai_lesion/measures/reliability.py
 
 # Two processes of one thread each; a file's tests stay together, for they share what is costly to make.
 unit: setup
@@ -43,13 +49,27 @@ lint: setup
 	$(BIN)/mypy
 
 docs: setup
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Known holes: our floors against the list in tests/, which decides; then what the public database says of what is installed.
+audit: setup
+	$(BIN)/python -m pytest tests/test_oldest_stack.py -k hole
+	@$(BIN)/python -m pip install -q pip-audit \
+	  && $(BIN)/pip-audit --skip-editable --progress-spinner off >audit.txt || [ -s audit.txt ] || echo "no answer" >audit.txt
+	@cat audit.txt; if grep -qE '^no answer|^requests .*could not be audited' audit.txt; then \
+	  echo "audit: the public list of advisories is out of reach: only the floors were compared, with tests/advisories.json"; fi
+	@rm -f audit.txt
 
 # The wheel is built from the source distribution, so a file that is missing from it shows.
 dist: setup
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
 	MONAI_LESION_DIST=dist $(BIN)/python -m pytest tests/test_distribution.py
+
+# The reader's page, from web/; needs Node.js. What it builds travels in the repository and in the wheel.
+page: setup
+	cd web && npm install --no-audit --no-fund && npm run build
+	$(BIN)/python web/examples.py monai_lesion/page/static/examples
 
 # The training queue of studies/README.md: one training at a time on one core, low priority; the same command goes on.
 DATA ?= ../shared/data

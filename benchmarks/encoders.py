@@ -12,13 +12,15 @@ import argparse
 import io
 import time
 
-import onnxruntime
 import torch
 from torch import nn
 
+from monai_lesion.machine.packages import load_package
 from monai_lesion.networks import EncoderUNet, LightUNet, TrustHeads
 from monai_lesion.networks.complexity import count_flops, count_parameters
 from monai_lesion.runtimes.reparameterize import reparameterize
+
+onnxruntime = load_package("onnxruntime")  # with its maker's reporting off
 
 
 def encoder_unet(size: str, **options: object) -> EncoderUNet:

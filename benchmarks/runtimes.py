@@ -71,7 +71,7 @@ def start(bundle: str, turns: int) -> None:
                     "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
                     "used = resource.getrusage(resource.RUSAGE_SELF)\nprint(used.ru_utime + used.ru_stime)"
                 )
-                call = ["predict", str(picture), "-o", f"{folder}/out", "--bundle", bundle, *options]
+                call = ["predict", str(picture), "-o", f"{folder}/{name}{turn}", "--bundle", bundle, *options]
                 begun = time.perf_counter()
                 done = subprocess.run([sys.executable, "-c", code, *call], check=True, capture_output=True, text=True)
                 if turn:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
+
+
+def printable(text: object) -> str:
+    r"""Escape what would move the cursor, colour a terminal or begin a line: names and headers are others' words.
+
+    Example:
+        >>> print(printable("scan\x1b[2J\n.png"))
+        scan\x1b[2J\n.png
+    """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in shown)
 
 
 class InputError(ValueError):
     """Input that breaks a rule.
+
+    What stands in ``where`` and ``got`` is escaped by :func:`printable`.
 
     Args:
         where: the file, entry or argument at fault; without a rule, the whole message.
@@ -22,9 +38,9 @@ class InputError(ValueError):
     """
 
     def __init__(self, where: object, rule: str = "", *, got: object = None, fix: str = "") -> None:
-        message = f"{where}: {rule}" if rule else str(where)
+        message = f"{printable(where)}: {rule}" if rule else str(where)
         if got is not None:
-            message += f", got {got}"
+            message += f", got {printable(got)}"
         if fix:
             message += f". {fix}"
         # One argument only, so that the error survives pickling out of a loader worker.
@@ -41,6 +57,19 @@ class ManifestError(InputError):
 
 class CheckpointError(InputError):
     """Weights that cannot be loaded, or belong to another network."""
+
+
+SHOWN = 10  # names that a message lists
+
+
+def listing(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    Example:
+        >>> listing([str(number) for number in range(12)])
+        '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
+    """
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def flag(name: str, value: bool | str) -> bool:

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import importlib
+import logging
 import os
+import socketserver
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pydicom
 import pytest
+import typer.testing
 from PIL import Image
 
 from monai_lesion.phantoms.cases import simulate_case
 from tests.installations import Shell, build, install
+
+# MONAI imports MLflow where it is installed: a quarter of the time of all imports. test_tracking.py brings it back.
+if "monai" not in sys.modules:
+    sys.modules.setdefault("mlflow", None)  # type: ignore[arg-type]
+
+# Servers, pynetdicom's too, look this often whether they should end; half a second, as they come, was the longest wait.
+socketserver.BaseServer.serve_forever.__defaults__ = (0.02,)
+
+# TensorBoard brings absl, whose log handler closes its stream when logging is configured anew, unless it is the
+# standard error of then. In a test that stream would be pytest's capture, and every later test would fail.
+if find_spec("absl") is not None:
+    importlib.import_module("absl.logging").get_absl_handler().python_handler.stream = sys.__stderr__
+
+# Each call of a runner would build all commands anew, 40 ms.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
+
+# What is imported and collected stays: looking through it for garbage takes a fifth of the time of collecting.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is collected from here on, and what stands by now is left out of the search."""
+    gc.freeze()
+    gc.enable()
 
 
 def missing() -> dict[Path, str]:
@@ -19,7 +51,9 @@ def missing() -> dict[Path, str]:
     folders = {}
     if find_spec("highdicom") is None or pydicom.__version__.startswith("2"):
         reason = f"the DICOM writers need highdicom and pydicom 3, not {pydicom.__version__}"
-        folders |= dict.fromkeys(("dicom", "pacs", "commands/test_pacs.py"), reason)
+        folders |= dict.fromkeys(
+            ("dicom", "pacs", "service", "commands/test_pacs.py", "commands/test_serve.py"), reason
+        )
     if find_spec("matplotlib") is None:
         folders["report"] = "reports need Matplotlib, of the extra study"
     return {Path(__file__).parent / name: reason for name, reason in folders.items()}
@@ -32,6 +66,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder, reason in reasons.items():
             if folder in (item.path, *item.path.parents):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def own_log_handlers() -> Iterator[None]:
+    """A command logs to the standard error of its test, which is closed when the next one runs."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

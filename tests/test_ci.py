@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / ".ci" / "run"
-PROGRAMS = ("dciodvfy", "dsrdump", "Orthanc", "openssl")
+PROGRAMS = ("dciodvfy", "dsrdump", "Orthanc", "openssl", "chromium")
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="CI's script is for bash")
 

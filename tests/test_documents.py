@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ DOCUMENTS = sorted(
 NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 
 
+@functools.cache
 def commands() -> dict[tuple[str, ...], Any]:
     """Each command of the program by its words."""
 
@@ -114,6 +116,8 @@ def test_commands_and_options_exist(document: Path) -> None:
         if words[:1] == ["COMMAND"]:
             continue
         command = known[path]
+        if hasattr(command, "unnamed"):
+            command = command.commands[command.unnamed]  # archive SOURCE is archive run SOURCE
         assert path or words[0].startswith("-"), f"no command {words[0]}"
         assert not getattr(command, "commands", {}) or words[0].startswith("-"), f"no command {path} {words[0]}"
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
@@ -144,6 +148,7 @@ def test_bundle_reference_has_exactly_the_keys_of_the_configs(name: str) -> None
             assert documented[key] == f"`{json.dumps(value)}`", f"default of {key}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", ["README.md", "docs/explanation/networks.md"])
 def test_network_tables_are_computed(document: str) -> None:
     from monai_lesion.networks.complexity import complexity_table, format_complexity

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from monai_lesion.errors import ImageError, InputError, flag, root_cause
+from monai_lesion.errors import ImageError, InputError, flag, printable, root_cause
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,21 @@ from monai_lesion.errors import ImageError, InputError, flag, root_cause
 )
 def test_message_names_place_rule_finding_and_fix(arguments, options, message):
     assert str(InputError(*arguments, **options)) == message
+
+
+def test_what_a_name_or_a_header_says_cannot_move_the_cursor_or_begin_a_line():
+    message = str(InputError("a\x1b[2J\nerror: b.png", "must be grey", got="red\r\x9b1m\u202egnp", fix="Save it"))
+    assert message == "a\\x1b[2J\\nerror: b.png: must be grey, got red\\r\\x9b1m\\u202egnp. Save it"
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("text", ["scan 1.png", "Müller_β.png", "山.dcm"])
+def test_ordinary_names_stay(text):
+    assert printable(text) == text
+
+
+def test_a_name_that_is_not_text_can_be_printed():
+    assert printable(b"a\xff.png".decode("utf-8", "surrogateescape")).encode() == b"a\\udcff.png"
 
 
 def test_an_error_survives_the_way_out_of_a_worker_process():

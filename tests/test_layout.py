@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "monai_lesion"
 FLOORS = (
     ("commands", "__main__"),
-    ("pacs", "page", "archive", "benchmark", "report"),
+    ("pacs", "page", "service", "archive", "benchmark", "report"),
     ("study",),
     ("label", "training"),
     ("segmentation",),
@@ -23,6 +24,29 @@ FLOORS = (
     ("networks", "images", "measures", "phantoms", "calipers"),
     ("machine", "files", "errors", "_version"),
 )
+TESTS = ROOT / "tests"
+TESTED_ELSEWHERE = {  # what a test file of its own would only repeat, and the tests that hold it
+    "_version": "test_version.py",
+    "benchmark.model_files": "benchmark/test_reports.py",
+    "benchmark.row_jobs": "benchmark/test_reports.py",
+    "commands.manifest": "commands/test_app.py",
+    "images.limits": "images/test_volume_claims.py",
+    "label.server.answers": "label/test_server.py",
+    "label.server.apps": "label/test_server.py",
+    "label.server.datastores": "label/test_server.py",
+    "label.server.scoring": "label/test_server.py",
+    "label.server.strategies": "label/test_server.py",
+    "label.server.tasks": "label/test_server.py",
+    "label.server.trusts": "label/test_server.py",
+    "machine.memory": "benchmark/test_reports.py",
+    "phantoms.scanners": "phantoms/test_cases.py",
+    "report.paper": "study/test_specifications.py",
+    "report.sections": "report/test_documents.py",
+    "runtimes.conversions": "segmentation/test_exports.py",
+    "runtimes.sessions": "runtimes/test_factories.py",
+    "segmentation.displays": "segmentation/test_results.py",
+    "training.overlay_sheets": "training/test_evaluation.py",
+}
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -44,6 +68,7 @@ def imports_of(file: Path, modules: set[str]) -> set[str]:
     return found & modules
 
 
+@functools.cache
 def graph(package: Path = PACKAGE) -> dict[str, set[str]]:
     files = {module_name(file, package): file for file in package.rglob("*.py")}
     return {name: imports_of(file, set(files)) - {name} for name, file in files.items()}
@@ -115,6 +140,26 @@ def test_an_arrow_up_is_found_wherever_it_stands(tmp_path, line):
 
 def test_a_circle_is_found():
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+def untested(package: Path = PACKAGE, tests: Path = TESTS) -> list[str]:
+    """Modules without a test file of their name in the room's folder of tests; what shows others has none."""
+    files = [file.relative_to(package) for file in package.rglob("*.py") if not file.name.startswith("__")]
+    without = [file for file in files if not (tests / file.with_name(f"test_{file.name}")).is_file()]
+    return sorted(".".join(file.with_suffix("").parts) for file in without)
+
+
+def test_each_module_has_a_test_file_of_its_name():
+    assert [name for name in untested() if name not in TESTED_ELSEWHERE] == []
+    assert sorted(set(TESTED_ELSEWHERE) - set(untested())) == []  # no exception outlives its reason
+    assert [name for name in TESTED_ELSEWHERE.values() if not (TESTS / name).is_file()] == []
+
+
+def test_a_new_module_without_tests_is_found(tmp_path):
+    for file in ("house/room/__init__.py", "house/room/new.py", "house/room/old.py", "tests/room/test_old.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert untested(tmp_path / "house", tmp_path / "tests") == ["room.new"]
 
 
 def test_the_page_draws_the_same_floors():

@@ -29,6 +29,9 @@ SEGMENTING = [
 ]
 
 
+ARCHIVE = sorted(f"monai_lesion.archive.{file.stem}" for file in (ROOT / "archive").glob("[!_]*.py"))
+
+
 def imported(code, heavy):
     call = [sys.executable, "-c", f"import sys\n{code}\nprint(sorted({set(heavy)!r} & set(sys.modules)))"]
     done = subprocess.run(call, capture_output=True, text=True)
@@ -49,6 +52,23 @@ def test_importing_brings_nothing_heavy(modules, heavy):
     assert imported("\n".join(f"import {module}" for module in modules), heavy) == "[]"
 
 
+@pytest.mark.slow
+def test_an_archive_is_segmented_without_pytorch(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is in the extra archive")
+    code = "\n".join(f"import {module}" for module in ARCHIVE)
+    code += f"""
+import numpy
+from pathlib import Path
+from PIL import Image
+from monai_lesion.archive.jobs import Network
+from monai_lesion.archive.runs import Choices, run_archive
+Image.fromarray(numpy.zeros((40, 50), numpy.uint8)).save({str(tmp_path / "1.png")!r})
+run_archive(Choices(({str(tmp_path)!r},)), {str(tmp_path / "out")!r}, Network("pocket"), workers=0, progress=False)
+"""
+    assert imported(code, ("torch", "monai", "ignite", "matplotlib", "ray")) == "[]"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", [None, "onnx", "openvino"])
 def test_segmenting_with_a_model_folder_brings_nothing_heavy(runtime):
     if runtime == "openvino":

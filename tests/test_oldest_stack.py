@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -37,9 +38,28 @@ def test_each_dependency_of_the_base_install_is_tested_at_its_lowest_version() -
 def test_the_tests_own_packages_are_at_their_lowest_versions() -> None:
     for name, version in pinned().items():
         if name not in ("torch", "setuptools") and name in lowest():
-            expected = "2.4" if name == "pydicom" else lowest()[name]  # the extra dicom asks for 3
+            expected = "2.4.5" if name == "pydicom" else lowest()[name]  # the extra dicom asks for 3
             assert numbers(version) == numbers(expected), name
 
 
 def test_torch_is_the_tested_one_in_both() -> None:
     assert pinned()["torch"] == listed(r"^([\w-]+)==([\d.]+)$", "constraints.txt")["torch"]
+
+
+def test_no_lowest_version_has_a_known_hole() -> None:
+    known = json.loads((ROOT / "tests" / "advisories.json").read_text(encoding="utf-8"))
+    floors = re.findall(r"\"([\w-]+)(?:\[\w+\])?>=([\d.]+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(known) <= {name for name, _ in floors}
+    for name, version in floors:
+        if name in known:
+            assert numbers(version) >= numbers(known[name]["fixed"]), f"{name}: {known[name]['why']}"
+
+
+def test_no_exported_folder_asks_for_a_version_with_a_known_hole() -> None:
+    known = json.loads((ROOT / "tests" / "advisories.json").read_text(encoding="utf-8"))
+    text = (ROOT / "monai_lesion" / "segmentation" / "exports.py").read_text(encoding="utf-8")
+    floors = re.findall(r"\b([\w-]+)>=([\d.]+\d)", text.replace("\\n", " "))
+    assert {"torch", "pillow", "numpy", "onnxruntime"} <= {name for name, _ in floors}
+    for name, version in floors:
+        if name in known:
+            assert numbers(version) >= numbers(known[name]["fixed"]), f"{name}: {known[name]['why']}"

@@ -1,7 +1,7 @@
 """Draw docs/images/busbra_calipers.png: distances of burned-in calipers against the millimetres printed beside them.
 
 Run it from the repository root, with the folder of BUS-BRA: ``python docs/figures/busbra_calipers.py BUSBRA``. It
-prints the numbers of docs/explanation/measurements.md.
+prints the numbers of docs/benchmarks.md.
 
 ``busbra_calipers.csv`` holds what was read off the pictures by eye, each mark then moved to the place nearby where a
 cross of its size correlates best, and looked at again, enlarged: column and row of both marks (pixel centres are whole

@@ -1,4 +1,4 @@
-"""Print the errors of docs/explanation/measurements.md: of the outline on ellipses, of the ellipsoid as a model.
+"""Print the errors of docs/benchmarks.md: of the outline on ellipses, of the ellipsoid as a model.
 
 Run it from the repository root: ``python docs/figures/measurement_errors.py``. It takes some minutes, most of them for
 the 120 simulated cases.

@@ -12,17 +12,19 @@ from tempfile import TemporaryDirectory
 from PIL import Image, ImageDraw, ImageFont
 
 from monai_lesion import LesionSegmenter
+from monai_lesion.models.presets import load_preset
 from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.phantoms.dicom import write_dicom
 
 OUTPUT = Path(__file__).resolve().parents[1] / "images" / "result.png"
 SEED, CASE = 0, 0
-TEXT_WIDTH, GAP, LINE = 490, 8, 32  # pixels
-FONT = ImageFont.load_default(size=17)
+MARGIN, LINE, COLUMN = 14, 34, 150  # pixels
+TEXT, GREY, PAPER = (235, 235, 235), (150, 190, 185), (24, 24, 24)
+FONT = ImageFont.load_default(size=21)
 
 
 def main() -> None:
-    """Segment one view with the network that comes with the package, and lay the files side by side."""
+    """Segment one view with the network that comes with the package, and write what its JSON says below the overlay."""
     case = simulate_case(SEED, CASE)
     view = case.views[0]
     with TemporaryDirectory() as folder:
@@ -31,23 +33,30 @@ def main() -> None:
         LesionSegmenter.from_preset()(scan).save(folder, formats=["overlay", "json"])
         overlay = Image.open(Path(folder, "scan_overlay.png")).convert("RGB")
         result = json.loads(Path(folder, "scan.json").read_text(encoding="utf-8"))
-    figure = Image.new("RGB", (overlay.width + GAP + TEXT_WIDTH, overlay.height), "white")
+    panel = text_panel(result, overlay.width)
+    figure = Image.new("RGB", (overlay.width, overlay.height + panel.height))
     figure.paste(overlay, (0, 0))
-    figure.paste(text_panel(result, overlay.height), (overlay.width + GAP, 0))
+    figure.paste(panel, (0, overlay.height))
     figure.quantize(128).save(OUTPUT, optimize=True)
 
 
-def text_panel(result: dict, height: int) -> Image.Image:
-    """The lines of the JSON that a reader looks for first, as they stand in the file."""
+def text_panel(result: dict, width: int) -> Image.Image:
+    """What a reader looks for first."""
     sizes = result["measurements"]
-    lines = [f'"{key}": {json.dumps(result[key])}' for key in ("image", "found", "mean_probability", "calibration")]
-    for key in ("long_axis", "short_axis", "area"):
-        lines.append(f'"{key}": {json.dumps({part: sizes[key][part] for part in ("value", "unit")})}')
-    lines += [f'"{key}": {json.dumps(result[key])}' for key in ("network", "runtime", "input_size", "notice")]
-    panel = Image.new("RGB", (TEXT_WIDTH, height), (24, 24, 24))
+    lines = {
+        "long axis": "{value:.1f} {unit}".format(**sizes["long_axis"]),
+        "short axis": "{value:.1f} {unit}".format(**sizes["short_axis"]),
+        "area": "{value:.0f} mm2".format(**sizes["area"]),
+        "scale": result["calibration"],
+        "decision": f"{result['decision']}, trust {result['trust']:.2f}",
+        "network": f"{load_preset().description.name}, {result['runtime']}",
+    }
+    panel = Image.new("RGB", (width, 2 * MARGIN + LINE * len(lines)), PAPER)
     draw = ImageDraw.Draw(panel)
-    for number, line in enumerate(lines):
-        draw.text((14, 14 + number * LINE), line, fill=(220, 220, 220), font=FONT)
+    for number, (key, value) in enumerate(lines.items()):
+        place = MARGIN + number * LINE
+        draw.text((MARGIN, place), key, fill=GREY, font=FONT)
+        draw.text((MARGIN + COLUMN, place), value, fill=TEXT, font=FONT)
     return panel
 
 

@@ -1,1 +1,1 @@
-"""How fast each network is in each runtime on this machine."""
+"""Measure how fast each network is in each runtime on this machine."""

@@ -1,4 +1,4 @@
-"""The networks of a benchmark: which, how wide, with which weights."""
+"""Choose the networks of a benchmark, their width and their weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Candidate:
     Args:
         network: name among :data:`~monai_lesion.networks.complexity.NETWORKS`.
         width: multiplies its channels.
-        weights: trained ones; None takes random ones.
+        weights: file of trained weights; None takes random ones.
     """
 
     network: str
@@ -34,11 +34,11 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """As in the tables."""
+        """Name in the tables."""
         return self.network if self.width == 1 else f"{self.network}, width {self.width:g}"
 
     def build(self) -> nn.Module:
-        """The network in evaluation mode, trained or as it is after initialisation, always the same.
+        """Build the network in evaluation mode, trained or with random weights that are always the same.
 
         Raises:
             InputError: for a width that the network refuses.
@@ -63,22 +63,22 @@ class Costs:
 
 
 def costs_of(candidate: Candidate, size: int) -> Costs:
-    """What a network costs at ``size`` x ``size`` pixels."""
+    """Count what a network costs at ``size`` x ``size`` pixels."""
     network = candidate.build()
     shape = (1, 3, size, size)
     return Costs(count_parameters(network), count_flops(network, shape), count_flops(reparameterize(network), shape))
 
 
 def find_candidates(networks: Sequence[str], widths: Sequence[float], weights: Mapping[str, Path]) -> list[Candidate]:
-    """Networks x widths; what a width has none of (a group size that does not divide its layers) is left out.
+    """Combine networks and widths; leave out group sizes that do not divide the layers of a width.
 
     Args:
-        networks: names, in any case; ``"@8"`` is ``"Lighter U-net @8"``.
+        networks: names, upper or lower case; ``"@8"`` is ``"Lighter U-net @8"``.
         widths: multiples of 1/16.
-        weights: file by network's name, with its width where that is not 1: ``"Light U-net, width 0.125"``.
+        weights: file of each network by name, with its width unless that is 1: ``"Light U-net, width 0.125"``.
 
     Raises:
-        InputError: for a network or width that there is not, or weights of a network that is not measured.
+        InputError: for an unknown network or width, or weights of a network that is not measured.
         CheckpointError: for weights that do not fit.
     """
     names = [_network(name) for name in networks]

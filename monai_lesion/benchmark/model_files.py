@@ -1,4 +1,4 @@
-"""The files that the rows of a network are opened from."""
+"""Write and read the files that the rows of a network open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEW = 4  # pictures for statistics where nothing is trained
 def write_model(
     candidate: Candidate, setting: Setting, folder: Path, pictures: Path, calibration: Calibration | None
 ) -> tuple[Path, int]:
-    """Write what one row needs into a folder; rows that need the same share it.
+    """Write what one row needs into a folder; rows with the same needs share it.
 
     Args:
         candidate: the network; plain PyTorch comes first and writes it, the others read it.
@@ -29,7 +29,7 @@ def write_model(
         calibration: images that calibrate the int8 model of a trained network.
 
     Returns:
-        The file and the bytes of the model.
+        The file, and the size of the model in bytes.
 
     Raises:
         InputError: for a missing package or a network that cannot be converted or quantised.
@@ -76,7 +76,7 @@ def _onnx(network: nn.Module, setting: Setting, images: NDArray[np.float32], cal
 
 
 def read_network(file: Path) -> nn.Module:
-    """The network of a file that :func:`write_model` wrote."""
+    """Read the network from a file that :func:`write_model` wrote."""
     content = torch.load(file, map_location="cpu", weights_only=True)
     network = Candidate(content["network"], content["width"]).build()
     network.load_state_dict(content["state"])
@@ -85,7 +85,7 @@ def read_network(file: Path) -> nn.Module:
 
 @torch.inference_mode()
 def spread(network: nn.Module, pictures: torch.Tensor) -> None:
-    """Give a network that nobody trained statistics of real activations, and masks neither empty nor full."""
+    """Give an untrained network statistics from real activations, and masks that are neither empty nor full."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = None  # the mean over all pictures

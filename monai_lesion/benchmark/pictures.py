@@ -14,7 +14,7 @@ SIMULATED_SEED = 9000  # of cases that nothing is trained on by default
 
 
 class Calibration(NamedTuple):
-    """What int8 is calibrated on: so many images of a manifest's training split."""
+    """Images for int8 calibration: a number of them from a manifest's training split."""
 
     manifest: Path
     dataset_dir: Path | None
@@ -26,10 +26,10 @@ class Pictures:
     """Pictures with labels.
 
     Args:
-        name: for the table.
+        name: name in the table.
         images: float32 ``(3, rows, columns)`` each, as the networks see them.
         labels: ``(rows, columns)`` bool each.
-        calibration: images that calibrate int8; None where they are simulated.
+        calibration: images that calibrate int8; None takes simulated ones.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Pictures:
         return int(self.images[0].shape[-1])
 
     def write(self, folder: Path) -> Path:
-        """Write the images where processes can map them."""
+        """Write the images to a file that processes can map."""
         file = folder / "pictures.npy"
         np.save(file, np.stack(self.images))
         return file
 
 
 def simulated_pictures(cases: int, size: int) -> Pictures:
-    """Both views of simulated cases, squeezed to ``size`` x ``size``."""
+    """Simulate cases and resize both views to ``size`` x ``size``."""
     from monai_lesion.phantoms.cases import simulate_case
     from monai_lesion.pipeline.operations import before, resize
 
@@ -63,14 +63,14 @@ def simulated_pictures(cases: int, size: int) -> Pictures:
 
 
 def manifest_pictures(manifest: Path, dataset_dir: Path | None, split: str, size: int, *, calibration: int) -> Pictures:
-    """The images of a split, as the bundle's preprocessing gives them.
+    """Read the images of a split through the bundle's preprocessing.
 
     Args:
         manifest: the data list.
-        dataset_dir: folder that its paths start from; its own folder.
-        split: whose images are segmented.
+        dataset_dir: folder that its paths start from; None for the manifest's own folder.
+        split: split whose images are segmented.
         size: rows and columns.
-        calibration: how many images of the training split calibrate int8.
+        calibration: number of training images that calibrate int8.
 
     Raises:
         ManifestError: when the manifest breaks a rule, or the split is empty.

@@ -1,4 +1,4 @@
-"""Parameters, or Dice where all networks are trained, against milliseconds."""
+"""Plot parameters, or Dice if all networks are trained, against milliseconds."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def need_matplotlib() -> None:
 
 
 def plot_rows(rows: Sequence[Row], path: Path) -> Path:
-    """Draw the measured rows: a colour a runtime, a mark a precision.
+    """Draw the measured rows: one colour per runtime, one mark per precision.
 
     Args:
-        rows: at least one that did not fail, or the plot is empty.
+        rows: measured rows; those that failed are left out.
         path: PNG file to write.
     """
     need_matplotlib()
@@ -74,7 +74,7 @@ def _height(row: Row, dice: bool) -> float:
 
 
 def _scale(axis: Any, values: Sequence[float], *, wide: float) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5."""
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})

@@ -1,4 +1,4 @@
-"""A benchmark from its networks to its files, which appear whole or not at all."""
+"""Run a benchmark and write its files, all of them or none."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def run_benchmark(
 
     Args:
         candidates: the networks.
-        settings: how they are run, beside plain PyTorch.
+        settings: how to run them, besides plain PyTorch.
         pictures: what is segmented.
-        repeats: how often each is asked.
+        repeats: number of turns.
         threads: threads of each process.
         output: new or empty folder; None writes nothing.
         say: called with lines of progress.
 
     Returns:
-        The text for the screen, and how many rows failed.
+        The text for the screen, and the number of rows that failed.
 
     Raises:
-        InputError: for a folder that holds something.
+        InputError: for a folder that is not empty.
     """
     if output is not None:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):

@@ -1,6 +1,6 @@
-"""What the process of a row does: open the network in its runtime, time it, measure its memory, draw its masks.
+"""Jobs of a row's process: open the network in its runtime, time it, measure its memory, compute its masks.
 
-PyTorch is imported only where it runs, for the memory of a row is its own.
+PyTorch is imported only if it runs the network, so that each row's memory is its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def open_row(setting: Setting, model: Path, network: Path, pictures: Path, threa
         model: model file for ONNX Runtime and OpenVINO.
         network: file for PyTorch, as :func:`~monai_lesion.benchmark.model_files.write_model` wrote it.
         pictures: a NumPy file ``(images, 3, rows, columns)``.
-        threads: how many.
+        threads: number of threads.
 
     Returns:
         What the runtime says of the instruction set that it uses.
@@ -43,7 +43,7 @@ def open_row(setting: Setting, model: Path, network: Path, pictures: Path, threa
 
 
 def time_row(count: int) -> list[float]:
-    """Milliseconds of each of ``count`` runs, one right after another, after one that is not counted."""
+    """Time ``count`` runs in a row, in milliseconds, after one that is not counted."""
     run, first, times = _row["run"], _picture(0), []
     run(first)
     for _ in range(count):
@@ -54,7 +54,7 @@ def time_row(count: int) -> list[float]:
 
 
 def peak_megabytes() -> float | None:
-    """The most memory that this process has had; None where that is not known."""
+    """Give the most memory that this process has had; None if unknown."""
     peak = peak_bytes()
     return None if peak is None else peak / 1e6
 
@@ -63,7 +63,7 @@ def write_masks(file: Path) -> None:
     """Write the masks of all pictures.
 
     Raises:
-        ValueError: when the runtime gives something that is not a number.
+        ValueError: when the runtime returns values that are not finite.
     """
     np.save(file, np.stack([_mask(_row["run"](_picture(number))) for number in range(len(_row["pictures"]))]))
 
@@ -117,6 +117,6 @@ def _same(used: str, wanted: str) -> None:
 
 
 def _primitives(compiled: Any) -> set[str]:
-    """The kernels that OpenVINO chose for the convolutions, which name their instruction set."""
+    """Name the kernels that OpenVINO chose for the convolutions; the names tell the instruction set."""
     facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     return {each["primitiveType"].value for each in facts if each["layerType"].value == "Convolution"}

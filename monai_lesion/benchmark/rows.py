@@ -1,4 +1,4 @@
-"""What a benchmark has measured."""
+"""Rows of a benchmark, with their statistics."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Row:
         error: why it could not be measured.
         times: milliseconds of each image, a list for each turn.
         ratio: how many times faster than plain PyTorch, median over the turns.
-        megabytes: the most memory that its process had.
-        file_megabytes: the model.
-        instructions: what the runtime says of the instruction set that it uses.
+        megabytes: the most memory that its process used.
+        file_megabytes: size of the model file.
+        instructions: what the runtime says about the instruction set it uses.
         agreement: mean Dice of its masks with those of plain PyTorch.
-        dice: mean Dice with the labels, of a trained network.
-        dice_change: the same less that of plain PyTorch.
+        dice: mean Dice with the labels, for a trained network.
+        dice_change: ``dice`` minus that of plain PyTorch.
     """
 
     candidate: Candidate
@@ -46,12 +46,12 @@ class Row:
 
     @property
     def flops(self) -> int:
-        """What is computed for one image: plain PyTorch runs the network as published."""
+        """Operations for one image; plain PyTorch runs the network as published."""
         return self.costs.flops if self.setting == PLAIN else self.costs.merged_flops
 
     @property
     def measured(self) -> bool:
-        """Whether it was timed and nothing went wrong."""
+        """Whether it was timed without an error."""
         return bool(self.times) and not self.error
 
     @property
@@ -66,18 +66,18 @@ class Row:
 
     @property
     def images_per_second(self) -> float:
-        """Images back to back, batch 1, over the time they took together."""
+        """Images per second, one after another in batches of 1."""
         values = [value for turn in self.times for value in turn]
         return 1000 * len(values) / sum(values)
 
     @property
     def gflops(self) -> float:
-        """Operations a second, in billions."""
+        """Billions of operations per second."""
         return self.flops / self.milliseconds / 1e6
 
 
 def ratio_of(plain: Sequence[Sequence[float]], own: Sequence[Sequence[float]]) -> float:
-    """How many times faster: the median over the turns of the ratio of their medians.
+    """Compute how many times faster: the median over turns of the ratio of their medians.
 
     Example:
         >>> ratio_of([[100, 100, 100], [300, 300, 300]], [[50, 10, 90], [100, 100, 100]])

@@ -1,4 +1,4 @@
-"""The runtimes and precisions that are compared."""
+"""Runtimes and precisions to compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monai_lesion.errors import InputError
 
 @dataclass(frozen=True)
 class Setting:
-    """How a network is run.
+    """How to run a network.
 
     Args:
         runtime: see :func:`~monai_lesion.runtimes.factories.open_runtime`, or ``"plain"``.
@@ -26,7 +26,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """As on the command line."""
+        """Name on the command line."""
         return f"{self.runtime}-{self.precision}"
 
 
@@ -45,10 +45,10 @@ USUAL = tuple(each.name for each in SETTINGS if each.runtime != "torch-compile")
 
 
 def find_settings(names: Sequence[str]) -> list[Setting]:
-    """The settings of these names; the name of a runtime alone means all its precisions.
+    """Find settings by name; a runtime without a precision means all its precisions.
 
     Raises:
-        InputError: for a name that is not known, or for none.
+        InputError: for an unknown name, or no name at all.
 
     Example:
         >>> [each.name for each in find_settings(["onnx", "openvino-int8"])]

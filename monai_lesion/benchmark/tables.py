@@ -1,4 +1,4 @@
-"""The tables of a benchmark, its CSV file and the description of the machine."""
+"""Make the tables and the CSV file of a benchmark, and describe the machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from monai_lesion.report.tables import Table
 
 
 def rows_table(rows: Sequence[Row]) -> Table:
-    """A line a row; ``faster`` is against plain PyTorch on the same network, in the same turns."""
+    """List all rows; ``faster`` compares with plain PyTorch on the same network, in the same turns."""
     columns = ["network", "runtime", "ms", "ms, 95 %", "images/s", "faster", "GFLOP/s"]
     columns += ["memory MB", "file MB", "same masks", "Dice change"]
     lines = []
@@ -38,10 +38,10 @@ def rows_table(rows: Sequence[Row]) -> Table:
 
 
 def front_table(rows: Sequence[Row]) -> Table:
-    """Each network in its fastest row, plain PyTorch aside, in the order of time, with what is on the front in bold.
+    """List each network's fastest row, without plain PyTorch, by time, with the Pareto front in bold.
 
-    What a network has to offer is its Dice where all of them are trained, and else its parameters, the paper's measure
-    of what it can learn.
+    The front weighs time against Dice if all networks are trained, otherwise against parameters, the paper's measure of
+    what a network can learn.
     """
     best = sorted(_fastest(rows), key=lambda row: row.milliseconds)
     dice = bool(best) and all(row.dice is not None for row in best)
@@ -71,7 +71,7 @@ def _fastest(rows: Sequence[Row]) -> list[Row]:
 
 
 def format_benchmark(rows: Sequence[Row], machine: dict[str, Any]) -> str:
-    """Tables, circumstances and errors, as shown on screen and written to ``table.md``."""
+    """Format tables, circumstances and errors for the screen and ``table.md``."""
     told = [rows_table(rows).markdown()]
     if len({row.candidate for row in rows}) > 1:
         told.append(front_table(rows).markdown())
@@ -90,7 +90,7 @@ def format_benchmark(rows: Sequence[Row], machine: dict[str, Any]) -> str:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The rows with all their digits."""
+    """Write the rows as CSV with all their digits."""
     out = io.StringIO()
     writer: Any = None
     for row in rows:
@@ -124,7 +124,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def describe_machine(load: list[float], *, threads: int, repeats: int, size: int, pictures: str) -> dict[str, Any]:
-    """What the figures belong to."""
+    """Describe the machine that the figures come from."""
     return {
         "processor": str(processor()),
         "system": platform.platform(),

@@ -1,4 +1,4 @@
-"""Networks timed in turns: every row a process of its own, all of a network asked in each turn, plain PyTorch too."""
+"""Time networks in turns: each row has its own process, and each turn asks all rows of a network, plain PyTorch too."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def measure(
     threads: int,
     say: Say = lambda _: None,
 ) -> tuple[list[Row], list[float]]:
-    """Measure networks x settings. A row that fails says why, and the others go on.
+    """Measure every network in every setting; a row that fails says why, and the others continue.
 
     Args:
-        candidates: the networks; the rows of one are measured together, then the next.
-        settings: plain PyTorch comes before them in any case.
-        pictures: what is segmented.
-        folder: for what the processes need; nobody else's.
-        repeats: turns, in each of which all rows of a network are asked, after one turn that warms up.
-        threads: threads of each process; the others are idle meanwhile.
-        say: called with lines of progress.
+        candidates: networks, measured one after another.
+        settings: how to run them; plain PyTorch always comes first.
+        pictures: pictures to segment.
+        folder: empty folder for the files that the processes need.
+        repeats: number of turns after a first one that warms up.
+        threads: threads of each process; only one process works at a time.
+        say: called with each line of progress.
 
     Returns:
         The rows, and the load of the machine before each network and after the last.
@@ -65,7 +65,7 @@ def measure(
 
 
 class _Progress:
-    """Says what is done next, and how long the rest may take."""
+    """Says what comes next and how long the rest may take."""
 
     def __init__(self, steps: int, say: Say) -> None:
         self.steps, self.say, self.done, self.started = steps, say, 0, time.monotonic()
@@ -78,7 +78,7 @@ class _Progress:
 
 
 class _Run:
-    """The rows of one network, each with its process; all are gone when the stack is left, however that happens."""
+    """The rows of one network, each with its process; all processes end when the stack is left, for whatever reason."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class _Run:
         return [_compared(row, plain) for row in self.rows.values()]
 
     def _attempt(self, setting: Setting, work: Callable[[Setting, Worker], dict[str, Any]]) -> None:
-        """Do something with a row and keep what came of it; a row that fails is not asked again."""
+        """Do something with a row and keep the result; a row that fails is not asked again."""
         try:
             found = work(setting, self.workers[setting])
         except InputError as error:

@@ -1,4 +1,4 @@
-"""A process of its own for what is measured, with its own memory, idle until it is asked."""
+"""A separate process for each measurement, with its own memory, idle until it is asked."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class Worker:
-    """One process, started when it is first asked and again when it has died.
+    """One process, started on the first request and again after it has died.
 
     Args:
-        name: for messages.
+        name: name in messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -29,10 +29,10 @@ class Worker:
         self.pool: ProcessPoolExecutor | None = None
 
     def ask(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run a function of a module in the process, after all that it was asked before.
+        """Run a function of a module in the process, after all earlier requests.
 
         Raises:
-            InputError: when the function fails, whatever the reason, or the process dies; it names the reason.
+            InputError: when the function fails for any reason, or the process dies; names the reason.
         """
         if self.pool is None:
             pool, others = ProcessPoolExecutor(1, get_context("spawn"), initializer=_serve), set(active_children())
@@ -52,7 +52,7 @@ class Worker:
             raise InputError(self.name, str(error)) from error
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it is doing."""
         if self.pool is not None:
             self.process.kill()
             self.pool.shutdown()
@@ -68,7 +68,7 @@ class Worker:
 
 
 def _serve() -> None:
-    """Prepare the process: Ctrl-C is for the parent, what libraries print is for nobody."""
+    """Prepare the process: leave Ctrl-C to the parent, and discard what libraries print."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
@@ -77,7 +77,7 @@ def _serve() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process, whatever it computes, when its parent was killed."""
+    """End this process when its parent is killed, whatever it is computing."""
     parent = parent_process()
     if parent is not None:
         parent.join()
@@ -85,7 +85,7 @@ def _end_with_parent() -> None:
 
 
 def _run(work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-    """An error of any kind as one that the parent can read, whatever it has imported."""
+    """Run a function, and turn any error into one that the parent can read without further imports."""
     try:
         return work(*arguments)
     except InputError:

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     networks: Annotated[
-        str, typer.Option(help="Networks to time, as `monai-lesion networks` names them; @8 is Lighter U-net @8.")
+        str, typer.Option(help="Networks to time, named as monai-lesion networks lists them; @8 is Lighter U-net @8.")
     ] = NETWORKS,
     runtimes: Annotated[
         str | None,

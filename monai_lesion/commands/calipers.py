@@ -34,7 +34,7 @@ def calipers(
     results.
     """
     from monai_lesion.datasets.defaults import open_data
-    from monai_lesion.datasets.manifests import SPLITS
+    from monai_lesion.datasets.entries import SPLITS
     from monai_lesion.report.calipers import write_comparison
     from monai_lesion.study.calipers import compare_images
 

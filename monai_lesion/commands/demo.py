@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -14,21 +15,30 @@ from typing import Any
 
 from monai_lesion._version import NOTICE
 from monai_lesion.errors import InputError
-from monai_lesion.models.bundles import bundle_folder
+from monai_lesion.machine.loggers import no_less_than
 
-# Small enough to train in minutes on two cores: half the paper's resolution, four channels per group, ten times its
-# learning rate.
-NETWORK = ("--network_def#group_size", "4", "--spatial_size", "[128,128]")
-TRAINING = ("--learning_rate", "0.001")
+# The package's own network learns the simulated pictures from the weights it has of patients. All of them hold a lesion
+# and none has calipers, so nothing is spent on either; a training this short wants little augmentation.
+TRAINING = {
+    "learning_rate": 0.004,
+    "negatives": 0,
+    "train#preprocessing#calipers": 0,
+    "network_def#dropout": 0,
+    "train#batch#augmentation#1#affine": 0.5,
+    "train#batch#augmentation#1#scale": 0.15,
+    "train#batch#augmentation#1#rotation": 10,
+    "train#batch#augmentation#1#translation": 0.08,
+    "train#batch#augmentation#1#shear": 0,
+    "train#batch#augmentation#1#intensity": 0.15,
+}
 
 
 def run_demo(
     output: str | Path,
     *,
-    cases: int = 48,
-    epochs: int = 20,
+    cases: int = 120,
+    epochs: int = 10,
     seed: int = 0,
-    bundle: str | Path | None = None,
     say: Callable[[str], Any] = print,
 ) -> str:
     """Simulate, train, evaluate, and segment the test cases from PNG and from DICOM.
@@ -40,29 +50,18 @@ def run_demo(
         cases: how many cases to simulate, two views each.
         epochs: how long to train.
         seed: random seed for the cases and the training.
-        bundle: folder of the bundle; None for the package's own.
         say: called with each line of progress.
 
     Returns:
         A text that says where the results are and how to go on with your own data.
 
     Raises:
-        InputError: when the bundle is missing or a step fails.
+        InputError: when the folder holds other cases or a step fails.
     """
     from monai_lesion.measures.tables import format_table
     from monai_lesion.phantoms.files import write_phantoms
 
-    bundle = bundle_folder() if bundle is None else Path(bundle)
-    if bundle.is_relative_to(Path.cwd()):
-        bundle = bundle.relative_to(Path.cwd())  # shorter in the commands that are shown
-    root, configs, start = Path(output), bundle / "configs", time.monotonic()
-    if not (configs / "train.json").is_file():
-        raise InputError(
-            bundle,
-            "must be the folder of the bundle",
-            got="a folder without configs/train.json",
-            fix="Name another folder",
-        )
+    root, start = Path(output), time.monotonic()
     data, models, results = root / "data", root / "models", root / "evaluation"
     manifest = data / "phantoms.json"
     say(f"1/4  simulating {cases} cases, two views each, as PNG and DICOM")
@@ -74,58 +73,55 @@ def run_demo(
     test = [str(data / entry["image"]) for entry in json.loads(manifest.read_text(encoding="utf-8"))["test"]]
     say("     and segmenting the test cases with the network of the package, which was trained on patients")
     predict = ["predict", *test, "--bundle", "pocket", "--output", str(root / "pocket"), "--formats", "png,overlay"]
-    _run("predict", ["-m", "monai_lesion", *predict], f"monai-lesion {_short(predict, test)}", say)
-    common = ["--manifest", str(manifest), "--ckpt_dir", str(models)]
+    predict.append("--skip-existing")  # a demo that was interrupted goes on
+    _run(predict, say, shown=_short(predict, test))
 
-    say(f"2/4  training a small Lighter U-net for {epochs} epochs")
-    training = ["--output_dir", str(root / "logs"), "--max_epochs", str(epochs), "--seed", str(seed), *TRAINING]
-    _bundle("training", [configs / "train.json"], [*common, *NETWORK, *training, "--resume", "true"], say)
+    say(f"2/4  training that network on the training cases, for {epochs} {'epoch' if epochs == 1 else 'epochs'}")
+    training = ["train", "--manifest", str(manifest), "--start-from", "pocket", "--output", str(models)]
+    training += ["--epochs", str(epochs), "--seed", str(seed), "--resume"]
+    settings = {"val_interval": min(3, epochs), **TRAINING}
+    _run([*training, *(word for name, value in settings.items() for word in ("--set", f"{name}={value}"))], say)
 
     say("3/4  evaluating it on the test cases, at their original size")
-    _bundle(
-        "evaluating", [configs / "train.json", configs / "evaluate.json"], [*common, "--output_dir", str(results)], say
-    )
+    _run(["evaluate", "--manifest", str(manifest), "--bundle", str(models), "--output", str(results)], say)
 
     say("4/4  segmenting the test cases from PNG and from DICOM")
     agree, total = _predict(root, models, json.loads(manifest.read_text(encoding="utf-8")))
     say(f"     {agree} of {total} masks are identical from PNG and from DICOM\n")
 
-    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
-    say(format_table(summary, unit="px"))
+    say(format_table(json.loads((results / "summary.json").read_text(encoding="utf-8")), unit="px"))
     minutes = (time.monotonic() - start) / 60
+    places = {
+        results / "overlays" / "sheet.png": "test cases from worst to best, reference red, prediction green",
+        results / "per_image.csv": "Dice and both HD95 of each image; per_case.csv, summary.json",
+        root / "pocket": "what the network of the package finds, without your training",
+        f"{root / 'png'}, {root / 'dicom'}": "masks, overlays and measurements (JSON) of the test cases",
+        models: f"the network: monai-lesion predict scan.png --bundle {models} --output found",
+    }
+    width = max(len(str(place)) for place in places)
+    told = "\n".join(f"  {place!s:<{width}}  {what}" for place, what in places.items())
     return f"""
 Done in {minutes:.1f} minutes. These pictures are simulated: the figures show that the chain works, not how well it
 does on patients.
 
-  {results / "overlays" / "sheet.png"}   test cases from worst to best, reference red, prediction green
-  {results / "per_image.csv"}        Dice and both HD95 of each image; per_case.csv, summary.json
-  {root / "pocket"}                  what the network of the package finds, without your training
-  {root / "png"}, {root / "dicom"}        masks, overlays and measurements (JSON) of the test cases
-  {models}              the network: monai-lesion predict scan.png --bundle {models} --output found
+{told}
 
 With your own data, images and masks in two folders under the same names:
 
-  monai-lesion manifest create DATA --images 'images/{{case}}_{{view}}.png' --labels 'masks/{{case}}_{{view}}.png' \\
-      --output DATA/manifest.json
-  python -m monai.bundle run training --config_file {configs / "train.json"} --manifest DATA/manifest.json
+  monai-lesion manifest create DATA --images 'images/{{case}}_{{view}}.png' --output DATA/manifest.json
+  monai-lesion train --manifest DATA/manifest.json --start-from pocket --output mine
 
 {NOTICE}."""
 
 
-def _bundle(run_id: str, configs: Sequence[Path], options: Sequence[str], say: Callable[[str], Any]) -> None:
-    """Run the bundle as you would from a shell, and show the command."""
-    files = str(configs[0]) if len(configs) == 1 else "[" + ",".join(f"'{config}'" for config in configs) + "]"
-    command = ["-m", "monai.bundle", "run", run_id, "--config_file", files, *options]
-    _run(run_id, command, f"python {shlex.join(command)}", say)
-
-
-def _run(name: str, command: Sequence[str], shown: str, say: Callable[[str], Any]) -> None:
-    say(f"     $ {shown}")
-    done = subprocess.run([sys.executable, *command], check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+def _run(command: Sequence[str], say: Callable[[str], Any], shown: str = "") -> None:
+    """Run a command of the package as you would from a shell, and show it."""
+    say(f"     $ monai-lesion {shown or shlex.join(command)}")
+    program = [sys.executable, "-m", "monai_lesion", *command]
+    done = subprocess.run(program, check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     if done.returncode:
-        raise InputError(
-            f"the step {name!r}", "must succeed", got=f"exit status {done.returncode}; see its output above"
-        )
+        got = f"exit status {done.returncode}; see its output above"
+        raise InputError(f"the step {command[0]!r}", "must succeed", got=got)
 
 
 def _short(command: Sequence[str], files: Sequence[str]) -> str:
@@ -142,11 +138,12 @@ def _predict(root: Path, models: Path, manifest: dict[str, Any]) -> tuple[int, i
 
     segmenter = LesionSegmenter.from_bundle(models)
     agree = 0
-    for entry in manifest["test"]:
-        masks = []
-        for kind, ending in (("png", ".png"), ("dicom", ".dcm")):
-            result = segmenter((root / "data" / entry["image"]).with_suffix(ending))
-            result.save(root / kind, ["png", "overlay", "json"])
-            masks.append(result.mask)
-        agree += bool(np.array_equal(*masks))
+    with no_less_than(logging.ERROR, "monai_lesion.images"):  # calipers, of which each header tells, are all over
+        for entry in manifest["test"]:
+            masks = []
+            for kind, ending in (("png", ".png"), ("dicom", ".dcm")):
+                result = segmenter((root / "data" / entry["image"]).with_suffix(ending))
+                result.save(root / kind, ["png", "overlay", "json"], overwrite=True)
+                masks.append(result.mask)
+            agree += bool(np.array_equal(*masks))
     return agree, len(manifest["test"])

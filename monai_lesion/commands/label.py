@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from monai_lesion.commands.options import BUNDLE, BundleOptions, assignments, chosen_preset, shared
+from monai_lesion.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +36,18 @@ def label_app(
         known = preset.description
         bundle, weights = BUNDLE, preset.weights
         overrides = {"network_def": known.network_def, "spatial_size": list(known.steps.input_size)}
+    elif not network.code:
+        from monai_lesion.models.inert_bundles import read_inert
+
+        if overrides:
+            raise InputError("--no-code", "takes no --set", got=", ".join(overrides), fix="Leave one of them out")
+        _, definition, steps = read_inert(bundle, weights=weights)
+        places = [bundle / "models" / "model.pt", bundle / "model.pt"]
+        bundle, weights = BUNDLE, weights or next(each for each in places if each.is_file())
+        if steps.keep != "largest":
+            raise InputError(bundle, "must keep the largest component for --no-code", got=steps.keep)
+        told = {"threshold": steps.threshold, "order": steps.order}
+        overrides = {"network_def": definition, "spatial_size": list(steps.input_size), **told}
     app = write_label_app(output, bundle, weights=weights, overrides=overrides)
     if find_spec("monailabel") is None:
         typer.echo("MONAI Label is not installed here: start the app from an environment that has it", err=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import wraps
 from pathlib import Path
@@ -30,12 +31,23 @@ class SegType(str, Enum):
     LABELMAP = "labelmap"
 
 
+class SegGeometry(str, Enum):
+    """What a DICOM Segmentation says of its place."""
+
+    NONE = "none"
+    PICTURE = "picture"
+
+
 BundleFolder = Annotated[
     Path, typer.Option("--bundle", help="Folder of the bundle.", show_default="the bundle of this package")
 ]
 Weights = Annotated[Path | None, typer.Option(help="Weights to load.", show_default="models/model.pt of the bundle")]
 SegKind = Annotated[
     SegType, typer.Option("--seg-type", help="Type of DICOM Segmentation; fewer viewers know labelmap (DICOM 2024).")
+]
+SegPlace = Annotated[
+    SegGeometry,
+    typer.Option("--seg-geometry", help="picture: a geometry of the picture's own for dcmqi and 3D Slicer."),
 ]
 
 
@@ -46,11 +58,19 @@ class BundleOptions:
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Network to use: folder of a bundle or model, or the name of a network that comes with the package.",
-            show_default="pocket",
+            help="Network to use: folder of a bundle or model, or the name of a network that comes with the package. "
+            "A bundle is code and is run: open one from elsewhere with --no-code.",
+            show_default="clinic",
         ),
     ] = None
     weights: Weights = None
+    code: Annotated[
+        bool,
+        typer.Option(
+            "--code/--no-code",
+            help="Run what a bundle brings; otherwise open a model folder, or one of our networks with plain values.",
+        ),
+    ] = True
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a config value of the bundle: network_def#group_size=16. May be repeated."),
@@ -80,26 +100,38 @@ class NetworkOptions(TrainedOptions):
         str | None, typer.Option(help="Precision to compute in: fp32, bf16 or int8.", show_default="the model's own")
     ] = None
     crop: Annotated[
-        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM image.")
-    ] = False
+        bool, typer.Option("--crop/--no-crop", help="Show the network only the tissue region of a DICOM image, or all.")
+    ] = True
+    views: Annotated[
+        int, typer.Option(help="Views of each picture to average: 1, 2 (mirrored too) or 4 (and upside down).")
+    ] = 1
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Group, such as a scanner, that the network was calibrated for and whose intervals to give.",
+            show_default="the scanner in the DICOM header",
+        ),
+    ] = None
 
 
 def shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Spread the fields of a command's parameter ``network`` over its signature, so that typer sees them as options.
+    """Spread the fields of a command's dataclass of options over its signature, so that typer sees them as options.
 
     Args:
-        command: a function whose keyword ``network`` has one of the dataclasses above as its type.
+        command: a function one keyword of which has a dataclass of options as its type.
     """
     own = inspect.signature(command, eval_str=True)
-    kind = own.parameters["network"].annotation
+    (spread,) = (each for each in own.parameters.values() if is_dataclass(each.annotation))
+    kind: Any = spread.annotation
     options = inspect.signature(kind, eval_str=True).parameters
 
     @wraps(command)
     def called(**values: Any) -> Any:
-        return command(network=kind(**{name: values.pop(name) for name in options}), **values)
+        chosen = kind(**{name: values.pop(name) for name in options})
+        return command(**{spread.name: chosen}, **values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    before = [each for each in own.parameters.values() if each.name != "network"]
+    before = [each for each in own.parameters.values() if each is not spread]
     parameters = [each.replace(kind=keyword) for each in (*before, *options.values())]
     called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -121,7 +153,15 @@ def open_segmenter(options: TrainedOptions, *, runtime: str | None = None) -> Se
 
     from monai_lesion.segmentation.lesion_segmenters import Execution, LesionSegmenter
 
-    parts = {each.name for each in fields(options)} & {"device", "runtime", "precision", "crop"}
+    parts = {each.name for each in fields(options)} & {
+        "device",
+        "runtime",
+        "precision",
+        "crop",
+        "views",
+        "group",
+        "code",
+    }
     execution = Execution(**{name: getattr(options, name) for name in parts})
     if runtime is not None:
         execution = replace(execution, runtime=runtime, device="cpu")
@@ -153,9 +193,13 @@ def chosen_preset(options: BundleOptions) -> ModelFolder | None:
     bundle = options.bundle
     if bundle is not None and (str(bundle) not in preset_names() or bundle.is_dir()):
         return None
+    if bundle is None and options.weights is not None:  # a model.pt tells its network and input size
+        return None
     name = DEFAULT if bundle is None else str(bundle)
     if options.weights is not None or options.settings:
         fix = f"To use others, name the bundle: --bundle {BUNDLE}"
+        if options.weights is not None:
+            fix = f"Name the folder of your weights instead: --bundle {options.weights.parent}"
         raise InputError("--bundle", "a preset has its own weights and settings", got=name, fix=fix)
     return load_preset(name)
 
@@ -177,7 +221,9 @@ def _assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise InputError("--set", "must be key=value", got=text, fix="For example --set network_def#group_size=16")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
+    for read in (json.loads, ast.literal_eval):  # the second as `python -m monai.bundle run` reads it
+        try:
+            return key, read(value)
+        except (ValueError, SyntaxError):
+            continue
+    return key, value

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monai_lesion.commands.options import NetworkOptions, SegKind, SegType, open_segmenter, shared
+from monai_lesion.commands.options import (
+    NetworkOptions,
+    SegGeometry,
+    SegKind,
+    SegPlace,
+    SegType,
+    open_segmenter,
+    shared,
+)
 from monai_lesion.errors import InputError
+
+if TYPE_CHECKING:
+    import threading
+    from concurrent.futures import Future
+
+logger = logging.getLogger(__name__)
 
 Frame = Annotated[
     int | None, typer.Option(help="Frame of a cine to segment, counted from 0.", show_default="all frames")
@@ -47,6 +62,7 @@ def dicomweb(
     network: NetworkOptions,
     frame: Frame = None,
     seg_type: SegKind = SegType.BINARY,
+    seg_geometry: SegPlace = SegGeometry.NONE,
     radiomics: Radiomics = None,
     retries: Annotated[
         int, typer.Option(min=0, max=10, help="How often to repeat a request after a temporary error.")
@@ -61,12 +77,18 @@ def dicomweb(
     from monai_lesion.pacs.credentials import find_credentials
     from monai_lesion.pacs.web import segment_study
 
-    _quieten()
     known = find_credentials(credentials, ca_file=ca_file, client_cert=client_cert, client_key=client_key)
     archive = Archive(url, known, retries=retries)
     segmenter = open_segmenter(network)
     outcome = segment_study(
-        archive, study, series, segmenter=segmenter, frame=frame, radiomics=radiomics, seg_type=seg_type.value
+        archive,
+        study,
+        series,
+        segmenter=segmenter,
+        frame=frame,
+        radiomics=radiomics,
+        seg_type=seg_type.value,
+        seg_geometry=seg_geometry.value,
     )
     typer.echo(str(outcome))
     if outcome.failures:
@@ -87,28 +109,40 @@ def listen(
     network: NetworkOptions,
     frame: Frame = None,
     seg_type: SegKind = SegType.BINARY,
+    seg_geometry: SegPlace = SegGeometry.NONE,
     radiomics: Radiomics = None,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit", help="Change a limit on peers: silence=120. May be repeated.", show_default="see the docs"
+        ),
+    ] = None,
+    log_level: Annotated[str, typer.Option(help="Least level to log: debug, info, warning or error.")] = "info",
+    log_file: Annotated[Path | None, typer.Option(help="File to log to as well, rotated at 10 MB.")] = None,
 ) -> None:
     """Receive images over DICOM (C-STORE), segment them, send the results on.
 
-    Images are segmented when the sender closes the connection. Sends a Segmentation, a Structured Report and a
-    Secondary Capture for each. Stop it with Ctrl-C.
+    Images are segmented when the sender closes the connection or pauses. Sends a Segmentation, a Structured Report and
+    a Secondary Capture for each. Stop it with Ctrl-C.
     """
     import signal
     import threading
+    from concurrent.futures import Future
 
     from monai_lesion.pacs.dimse import parse_peer
+    from monai_lesion.pacs.limits import Limits
     from monai_lesion.pacs.listeners import Listener
+    from monai_lesion.pacs.logs import start_logging
 
-    _quieten()
-    receiver = parse_peer(to)
+    start_logging(log_level, log_file)
+    receiver, bounds = parse_peer(to), Limits().changed(limits or ())
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    segmenter = open_segmenter(network)
-    with Listener(
+    opening: Future[Any] = Future()
+    listener = Listener(
         queue,
-        segmenter,
+        opening,
         title=aet,
         peers=peers,
         to=receiver,
@@ -117,17 +151,27 @@ def listen(
         frame=frame,
         radiomics=radiomics,
         seg_type=seg_type.value,
-    ):
-        typer.echo(f"{aet} is listening on {host or 'all addresses'}, port {port}; results go to {receiver}", err=True)
-        stopped.wait()
-    typer.echo("stopped; images still in the queue are segmented at the next start", err=True)
+        seg_geometry=seg_geometry.value,
+        limits=bounds,
+    )
+    opener = threading.Thread(target=_open, args=(network, opening, stopped), name="opener", daemon=True)
+    opener.start()
+    stopped.wait()
+    ended = listener.stop()
+    opener.join(0 if opening.done() else 1)
+    if opening.done() and (error := opening.exception()) is not None:
+        raise error
+    logger.info("stopped; images still in the queue are segmented at the next start")
+    if not ended:
+        logger.debug("work in hand is left for the next start")
+    logging.shutdown()
+    os._exit(0)  # the queue bears an end at any moment; Python itself takes seconds to end on a busy machine
 
 
-def _quieten() -> None:
-    """Silence libraries that log every request, and pydicom, which quotes odd values: patient names among them."""
-    import warnings
-
-    for name in ("dicomweb_client", "pynetdicom", "urllib3"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="pydicom")
+def _open(network: NetworkOptions, opening: Future[Any], stopped: threading.Event) -> None:
+    """Open the segmenter beside the listener, which ends when that fails."""
+    try:
+        opening.set_result(open_segmenter(network))
+    except BaseException as error:
+        opening.set_exception(error)
+        stopped.set()

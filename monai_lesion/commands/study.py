@@ -51,8 +51,11 @@ def run(
     study: Annotated[Path, typer.Argument(help="Study file (JSON), such as studies/table2.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the study; an existing one is continued.")],
     manifest: Annotated[
-        Path | None,
-        typer.Option(help="Manifest to train on.", show_default="the study file's, or simulated cases"),
+        list[Path] | None,
+        typer.Option(
+            help="Manifest to train on. Repeat it for the folds of a cross-validation.",
+            show_default="the study file's, or simulated cases",
+        ),
     ] = None,
     dataset_dir: DatasetDir = None,
     engine: Annotated[
@@ -83,38 +86,54 @@ def run(
     command again to continue: finished trials are skipped, interrupted ones resume, failed ones are tried again.
     """
     from monai_lesion.datasets.defaults import checking
-    from monai_lesion.study.engines import Engine, RayEngine, SequentialEngine, check_address
-    from monai_lesion.study.runs import prepare, run_study
+    from monai_lesion.machine.clusters import check_address
+    from monai_lesion.study.engines import Engine, RayEngine, SequentialEngine
+    from monai_lesion.study.runs import Outcome, prepare, run_study
 
     on_ray = engine is EngineKind.RAY
     if not on_ray and (address is not None or workers is not None or gpus_per_trial):
         raise InputError("--address, --workers and --gpus-per-trial", "need --engine ray", got="sequential")
     if address is not None:
         check_address(address)
-    known, place = prepare(
-        study,
-        output,
-        manifest=manifest,
-        dataset_dir=dataset_dir,
-        bundle=bundle,
-        settings=assignments(settings),
-        progress=checking,
-    )
-    chosen: Engine = (
-        RayEngine(address=address, workers=workers, cpus=cpus_per_trial or 1, gpus=gpus_per_trial)
-        if on_ray
-        else SequentialEngine(threads=cpus_per_trial, progress=sys.stderr.isatty())
-    )
-    try:
-        outcome = run_study(known, place, chosen, say=lambda line: typer.echo(line, err=True))
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; run the same command again to continue in {place.output}", err=True)
-        raise
-    typer.echo(f"{outcome.trained} networks trained, {outcome.tested} tested, in {outcome.output}")
+    given: list[Path | None] = [*manifest] if manifest else [None]
+    places = [output / f"fold{number}" for number in range(1, len(given) + 1)] if len(given) > 1 else [output]
+    prepared = [
+        prepare(
+            study,
+            place,
+            manifest=each,
+            dataset_dir=dataset_dir,
+            bundle=bundle,
+            settings=assignments(settings),
+            progress=checking,
+        )
+        for each, place in zip(given, places, strict=True)
+    ]
+    outcomes: list[Outcome] = []
+    for known, place in prepared:
+        chosen: Engine = (
+            RayEngine(address=address, workers=workers, cpus=cpus_per_trial or 1, gpus=gpus_per_trial)
+            if on_ray
+            else SequentialEngine(threads=cpus_per_trial, progress=sys.stderr.isatty())
+        )
+        if len(prepared) > 1:
+            typer.echo(f"fold {len(outcomes) + 1} of {len(prepared)}: {place.manifest}", err=True)
+        try:
+            outcomes.append(run_study(known, place, chosen, say=lambda line: typer.echo(line, err=True)))
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; run the same command again to continue in {output}", err=True)
+            raise
+    trained, tested = (sum(getattr(each, name) for each in outcomes) for name in ("trained", "tested"))
+    typer.echo(f"{trained} networks trained, {tested} tested, in {output.absolute()}")
     typer.echo(f"Tables and figures: monai-lesion study report {output}")
-    if outcome.failures:
-        listed = "\n  ".join(f"{name}: {error}" for name, error in outcome.failures.items())
-        rule = f"{len(outcome.failures)} jobs failed; run the same command to try them again:\n  {listed}"
+    failures = [
+        f"{each.output.name}, {name}: {error}" if len(outcomes) > 1 else f"{name}: {error}"
+        for each in outcomes
+        for name, error in each.failures.items()
+    ]
+    if failures:
+        listed = "\n  ".join(failures)
+        rule = f"{len(failures)} jobs failed; run the same command to try them again:\n  {listed}"
         raise InputError("study", rule)
 
 

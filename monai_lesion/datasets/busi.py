@@ -8,15 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.datasets.importers import table_rows
-from monai_lesion.datasets.manifests import SHOWN, Entry
+from monai_lesion.datasets.entries import Entry
 from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
 from monai_lesion.datasets.splits import deal
-from monai_lesion.errors import InputError
+from monai_lesion.datasets.tables import table_rows
+from monai_lesion.errors import InputError, listing
 
 CLASSES = ("benign", "malignant", "normal")
 _NAME = re.compile(r"(benign|malignant|normal) \((\d+)\)(?:(_mask)(?:_(\d+))?)?\.png")
 _FIX = "Name the folder that holds benign, malignant and normal with files such as 'benign (25).png'"
+
+
+def is_busi(folder: Path) -> bool:
+    """Whether a folder is BUSI's, whole or in part: all pictures of its classes are named as the authors name them."""
+    names = [file.name for kind in CLASSES for file in (folder / kind).glob("*.png")]
+    return bool(names) and all(_NAME.fullmatch(name) for name in names)
 
 
 def busi(
@@ -93,8 +99,7 @@ def _pictures(root: Path) -> dict[str, list[str]]:
     alone = [path for key, path in sorted(pictures.items()) if key not in masks]
     alone += [path for key, files in sorted(masks.items()) if key not in pictures for _, path in files]
     if alone:
-        more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
-        raise InputError(root, "each picture must have a mask and each mask a picture", got=", ".join(alone) + more)
+        raise InputError(root, "each picture must have a mask and each mask a picture", got=listing(alone))
     return {path: [file for _, file in sorted(masks[key])] for key, path in sorted(pictures.items())}
 
 

@@ -1,179 +1,259 @@
-"""Make manifests: from a folder with a naming pattern, or from a public data set with its official split."""
+"""Make a manifest from a folder as people have them: masks, LabelMe or COCO files, split by patient."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.datasets.manifests import SHOWN, Entry
-from monai_lesion.datasets.splits import DEALT, deal, set_aside
-from monai_lesion.errors import InputError
+import numpy as np
 
-_FIELDS = {"case": "case_id", "patient": "patient_id"}  # the pattern's short words
-_PLACE = re.compile(r"\{([A-Za-z]\w*)\}")
-_KEPT = ("image", "label", "empty")  # what an entry says itself
+from monai_lesion.datasets.busi import busi, is_busi
+from monai_lesion.datasets.drawings import MASKS, Drawing, MaskFolder, find_drawings
+from monai_lesion.datasets.entries import SPLITS, Entry
+from monai_lesion.datasets.file_checks import check_pixels_apart
+from monai_lesion.datasets.folds import fold_manifests
+from monai_lesion.datasets.manifests import check_content
+from monai_lesion.datasets.mask_values import ALL, Choice
+from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
+from monai_lesion.datasets.patterns import as_entries
+from monai_lesion.datasets.splits import deal
+from monai_lesion.datasets.tables import with_columns
+from monai_lesion.errors import InputError, listing
+from monai_lesion.images.reading import read_mask_values
 
+logger = logging.getLogger(__name__)
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern such as ``images/{case}_{view}.png``; ``*`` is any text but ``/``."""
-    parts: list[str] = []
-    known: set[str] = set()
-    for part in re.split(r"(\{[A-Za-z]\w*\}|\*)", pattern):
-        place = _PLACE.fullmatch(part)
-        if part == "*":
-            parts.append("[^/]*")
-        elif place is None:
-            parts.append(re.escape(part))
-        else:
-            name = place[1]
-            parts.append(f"(?P={name})" if name in known else f"(?P<{name}>[^/]+?)")
-            known.add(name)
-    return re.compile("".join(parts))
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
-def _places(pattern: str) -> set[str]:
-    return set(_PLACE.findall(pattern))
-
-
-def scan_folder(dataset_dir: str | Path, images: str, labels: str) -> list[Entry]:
-    """List the images of a folder whose file names give case and view.
+@dataclass(frozen=True)
+class Reading:
+    """How a folder is read.
 
     Args:
-        dataset_dir: the folder of the data.
-        images: pattern of the image files, relative to the folder: ``{case}`` is required, ``{view}``, ``{patient}``
-            and any other ``{column}`` are optional; ``*`` is any text.
-        labels: pattern of the label files, filled in from the image's name.
-
-    Returns:
-        One entry per image, sorted by path; ``view`` is ``"single"`` if the pattern has none. A file that is
-        another's label is not taken as an image.
-
-    Raises:
-        InputError: when a pattern is wrong or matches no file, or a label is missing.
-
-    Example:
-        >>> scan_folder("data", "images/{case}_{view}.png", "masks/{case}_{view}.png")  # doctest: +SKIP
-        [{'case_id': '0001', 'view': 'front', 'image': 'images/0001_front.png', ...}, ...]
+        allow_empty: an empty mask, or a LabelMe or COCO file without a shape, means a picture without a lesion.
+        allow_missing: a picture without any mask or annotation has no lesion.
+        repeated_views: a case may have several pictures of one view; they are numbered.
+        choice: which values of the masks are lesion.
+        names: labels of LabelMe or categories of COCO that are lesions; empty for all.
+        masks_dir: folder, inside that of the data, for masks that are made from outlines or by ``choice``.
+        table: CSV file with further columns.
+        key: column by which rows of the table are matched to entries, see
+            :func:`monai_lesion.datasets.tables.with_columns`.
+        near_duplicates: treat patients with look-alike pictures as one, with the ``patient_id`` of the first, see
+            :func:`monai_lesion.datasets.near_duplicates.find_near_duplicates`.
     """
-    root = Path(dataset_dir)
-    if not root.is_dir():
-        raise InputError(root, "must be the folder of the data", got="no folder")
-    if "case" not in _places(images):
-        raise InputError("images", "the pattern must hold {case}", got=images, fix="For example {case}_{view}.png")
-    for name in _KEPT:
-        if name in _places(images):
-            raise InputError("images", f"the pattern cannot hold {{{name}}}", got=images, fix="Choose another word")
-    if not _places(labels) <= _places(images) or "*" in labels:
-        known = ", ".join(f"{{{name}}}" for name in sorted(_places(images)))
-        raise InputError("labels", f"the pattern may hold {known} and no *", got=labels)
-    expression = _expression(images)
-    matches = [
-        (path, match.groupdict())
-        for path in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-        if (match := expression.fullmatch(path)) is not None
-    ]
-    # In one folder, the pattern of the images often fits the labels as well.
-    label_of = {path: _PLACE.sub(lambda place: fields[place[1]], labels) for path, fields in matches}  # noqa: B023
-    masks = set(label_of.values())
-    entries: list[Entry] = []
-    absent: list[str] = []
-    for path, fields in matches:
-        label = label_of[path]
-        if label == path:
-            raise InputError("labels", "the pattern must not give the image itself", got=labels)
-        if path in masks:
-            continue
-        if not (root / label).is_file():
-            absent.append(f"{label} of {path}")
-        named = {_FIELDS.get(key, key): value for key, value in fields.items()}
-        first = {"case_id": named.pop("case_id"), "view": named.pop("view", "single")}
-        entries.append({**first, "image": path, "label": label, **named})
-    if not entries:
-        raise InputError(root, f"must hold files named {images}", got="none", fix="Paths are relative to the folder")
-    if absent:
-        listed = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
-        raise InputError(root, "each image must have a label", got=f"no file {listed}")
-    return _distinct_cases(entries)
 
-
-def _distinct_cases(entries: list[Entry]) -> list[Entry]:
-    """Put the patient before the case where two patients have a case of the same name, such as "lesion1"."""
-    patients: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        patients[entry["case_id"]].add(entry.get("patient_id", ""))
-    return [
-        {**entry, "case_id": f"{entry['patient_id']}/{entry['case_id']}"}
-        if len(patients[entry["case_id"]]) > 1
-        else entry
-        for entry in entries
-    ]
+    allow_empty: bool = False
+    allow_missing: bool = False
+    repeated_views: bool = False
+    choice: Choice = ALL
+    names: Sequence[str] = ()
+    masks_dir: str | Path | None = None
+    table: str | Path | None = None
+    key: str = "case_id"
+    near_duplicates: bool = False
 
 
 def create_manifest(
     dataset_dir: str | Path,
-    images: str,
-    labels: str,
+    images: str | None = None,
+    labels: str | None = None,
     *,
+    reading: Reading | None = None,
     split: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
     stratify: Sequence[str] = (),
     calibration: float = 0.0,
-    near_duplicates: bool = False,
-    table: str | Path | None = None,
-    key: str = "case_id",
-    name: str = "",
-    description: str = "",
-    licence: str = "",
-    reference: str = "",
+    about: Mapping[str, str] | None = None,
+    drawings: Sequence[Drawing] | None = None,
+    progress: Progress = iter,
 ) -> dict[str, Any]:
-    """Make a manifest of a folder, split by patient.
+    """Make a manifest of a folder, split by patient, and check it with every file.
 
     Args:
-        dataset_dir: the folder of the data.
-        images: pattern of the images, see :func:`scan_folder`.
-        labels: pattern of the labels.
-        split: three numbers of patients (the paper has 208, 70, 70) or three shares.
+        dataset_dir: the folder; paths in the manifest start from it.
+        images: pattern of the image files, such as ``{case}_{view}.png``, see
+            :mod:`monai_lesion.datasets.patterns`; None takes every picture for a case of its own.
+        labels: pattern of the mask files, where ``*`` takes several of a picture, or of LabelMe's JSON files; or the
+            path of a COCO file. None looks for what there is.
+        reading: how the folder is read.
+        split: three numbers of patients, or three shares, for training, validation and test.
         seed: random seed for the split.
         stratify: columns to balance over the splits.
         calibration: share of the training patients to move to the list ``calibration``; 0 makes no such list.
-        near_duplicates: treat patients with look-alike pictures as one, with the ``patient_id`` of the first, see
-            :func:`monai_lesion.datasets.near_duplicates.find_near_duplicates`.
-        table: CSV file with further columns.
-        key: column by which rows of the table are matched to entries.
-        name: name of the data set; empty takes the folder's.
-        description: description of the data set.
-        licence: licence of the data set.
-        reference: publication to cite.
+        about: ``name`` of the data set, by default the folder's, ``description``, ``licence`` and ``reference``.
+        drawings: the pictures and what was drawn on them, where that is known; None looks in the folder.
+        progress: wraps the files, for a progress bar.
 
     Raises:
-        InputError: when the arguments do not fit the folder.
+        InputError: when the arguments do not fit the folder, or `monai-lesion manifest check` would refuse the result.
+            Masks that were made are removed then.
     """
-    entries = scan_folder(dataset_dir, images, labels)
-    if table is not None:
-        rows: dict[str, dict[str, str]] = {}
-        for row in table_rows(Path(table), [key]):
-            if rows.setdefault(row[key], row) != row:
-                raise InputError(table, f"must have one row for each {key}", got=f"two that differ for {row[key]}")
-        for entry in entries:
-            if entry.get(key) not in rows:
-                raise InputError(table, f"must have a row for each {key}", got=f"none for {entry.get(key)}")
-            entry.update({column: value for column, value in rows[entry[key]].items() if column not in entry})
-    if near_duplicates:
-        entries = _one_patient_a_look(Path(dataset_dir), entries)
-    about = {"description": description, "licence": licence, "reference": reference, "labels": {"1": "lesion"}}
-    lists = deal(entries, split, seed=seed, stratify=stratify, calibration=calibration)
-    return {"name": name or Path(dataset_dir).absolute().name, **about, **lists}
+    dealing: Any = {"seed": seed, "stratify": stratify, "calibration": calibration}
+
+    def divide(content: dict[str, Any], entries: list[Entry]) -> list[dict[str, Any]]:
+        return [{**content, **deal(entries, split, **dealing)}]
+
+    options: Any = {"reading": reading or Reading(), "about": about or {}, "drawings": drawings, "progress": progress}
+    if images is None and labels is None and drawings is None and is_busi(Path(dataset_dir)):
+        logger.info("%s is laid out as BUSI is published: pictures that look alike become one case", dataset_dir)
+        content = busi(dataset_dir, near_duplicates=True, split=split, calibration=calibration, seed=seed)
+        check_content(content, Path(dataset_dir), Path(dataset_dir), progress=progress)
+        return content
+    return _create(Path(dataset_dir), images, labels, divide, **options)[0]
 
 
-def _one_patient_a_look(root: Path, entries: list[Entry]) -> list[Entry]:
+def create_folds(
+    dataset_dir: str | Path,
+    images: str | None = None,
+    labels: str | None = None,
+    *,
+    folds: int,
+    reading: Reading | None = None,
+    seed: int = 0,
+    stratify: Sequence[str] = (),
+    calibration: float = 0.0,
+    about: Mapping[str, str] | None = None,
+    progress: Progress = iter,
+) -> list[dict[str, Any]]:
+    """Make a manifest of a folder for each fold of a cross-validation, by patient.
+
+    Args:
+        dataset_dir: see :func:`create_manifest`, as the rest.
+        images: see there.
+        labels: see there.
+        folds: number of folds, see :func:`monai_lesion.datasets.folds.fold_manifests`.
+        reading: see there.
+        seed: see there.
+        stratify: see there.
+        calibration: see there.
+        about: see there.
+        progress: see there.
+
+    Raises:
+        InputError: as there.
+    """
+    dealing: Any = {"seed": seed, "stratify": stratify, "calibration": calibration}
+
+    def divide(content: dict[str, Any], entries: list[Entry]) -> list[dict[str, Any]]:
+        return fold_manifests({**content, "training": entries}, folds, **dealing)
+
+    if images is None and labels is None and is_busi(Path(dataset_dir)):
+        return fold_manifests(busi(dataset_dir, near_duplicates=True), folds, **dealing)
+    options: Any = {"reading": reading or Reading(), "about": about or {}, "progress": progress}
+    return _create(Path(dataset_dir), images, labels, divide, **options)
+
+
+def _create(
+    root: Path,
+    images: str | None,
+    labels: str | None,
+    divide: Callable[[dict[str, Any], list[Entry]], list[dict[str, Any]]],
+    *,
+    reading: Reading,
+    about: Mapping[str, str],
+    progress: Progress,
+    drawings: Sequence[Drawing] | None = None,
+) -> list[dict[str, Any]]:
+    if not root.is_dir():
+        raise InputError(root, "must be the folder of the data", got="no folder")
+    made = MaskFolder(root, reading.masks_dir or root / MASKS)
+    try:
+        if drawings is None:
+            drawings = find_drawings(root, images, labels, names=reading.names, skipped=made.folder)
+        entries = gather(root, drawings, reading=reading, made=made, progress=progress)
+        told = {key: about.get(key, "") for key in ("description", "licence", "reference")}
+        name = about.get("name") or root.absolute().name
+        contents = divide({"name": name, **told, "labels": {"1": "lesion"}}, entries)
+        check_content(contents[0], root, root, progress=progress)
+        for each in contents[1:]:  # of the same files
+            check_pixels_apart(root, root, [(split, entry) for split in SPLITS for entry in each.get(split, ())])
+    except BaseException:
+        made.undo()
+        raise
+    return contents
+
+
+def gather(
+    root: Path,
+    drawings: Sequence[Drawing],
+    *,
+    reading: Reading,
+    made: MaskFolder,
+    progress: Progress = iter,
+) -> list[Entry]:
+    """List the pictures of a folder with their masks, as entries of a manifest that are in no split yet.
+
+    Args:
+        root: the folder.
+        drawings: the pictures and what was drawn on them.
+        reading: how the folder is read.
+        made: where masks are written that have to be made.
+        progress: wraps the pictures whose masks are opened.
+
+    Raises:
+        InputError: when a picture has neither a mask nor leave to have none.
+    """
+    entries = as_entries([each.named for each in drawings], repeated_views=reading.repeated_views)
+    if reading.table is not None:
+        entries = with_columns(entries, Path(reading.table), reading.key)
+    drawn_on = {each.named.path: each for each in drawings}
+    missing, empty = [], []
+    listed: list[Entry] = []
+    opened = reading.allow_empty or bool(reading.choice) or any(each.draw is not None for each in drawings)
+    for entry in progress(entries) if opened else entries:
+        drawing = drawn_on[entry["image"]]
+        if not drawing.drawn:
+            if not (reading.allow_missing or entry.get("empty")):
+                missing.append(drawing.wanted)
+            listed.append(_with_label(entry, None, empty=True))
+            continue
+        label: list[str] = list(drawing.masks)
+        if opened:
+            mask = drawing.mask(root, reading.choice)
+            if not mask.any() and not entry.get("empty"):
+                if not reading.allow_empty:
+                    empty.append(entry["image"])
+                entry = {**entry, "empty": True}
+            if drawing.draw is not None or reading.choice:
+                label = [made.write(entry["image"], mask)]
+        listed.append(_with_label(entry, label[0] if len(label) == 1 else label))
+    if missing:
+        fix = "If these pictures have no lesion, say so with --allow-missing"
+        raise InputError(root, "each image must have a label", got=listing([f"no {each}" for each in missing]), fix=fix)
+    if len(empty) == len(entries) and reading.choice:
+        rule = "--lesion-value must be a value of the masks, and --threshold none above all of them"
+        raise InputError(root, rule, got=f"no lesion in any of {len(empty)} masks, {_values(root, drawings[0])}")
+    if empty:
+        fix = "If these pictures have no lesion, say so with --allow-empty"
+        got = f"nothing drawn on {listing(empty)}"
+        raise InputError(root, "a label must not be empty", got=got, fix=fix)
+    return _one_patient_a_look(root, listed, progress) if reading.near_duplicates else listed
+
+
+def _values(root: Path, drawing: Drawing) -> str:
+    """What the masks of a picture hold, for a message."""
+    values = sorted(
+        {int(value) for file in drawing.masks for value in np.unique(read_mask_values(root / file, lossy=True))}
+    )
+    return f"such as that of {drawing.named.path}, which holds {listing(list(map(str, values)))}"
+
+
+def _with_label(entry: Entry, label: Any, *, empty: bool = False) -> Entry:
+    """The entry with its label in third place, after case and view."""
+    first = {key: entry[key] for key in ("case_id", "view", "image")}
+    rest = {key: value for key, value in entry.items() if key not in (*first, "label")}
+    return {**first, "label": label, **rest, **({"empty": True} if empty else {})}
+
+
+def _one_patient_a_look(root: Path, entries: list[Entry], progress: Progress) -> list[Entry]:
     """Give patients with look-alike pictures the same ``patient_id``; the others keep theirs."""
-    from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
-
-    looks = find_near_duplicates([root / entry["image"] for entry in entries])
+    frames = [entry.get("frame") for entry in entries]
+    looks = find_near_duplicates([root / entry["image"] for entry in entries], frames=frames, progress=progress)
     patients = [str(entry.get("patient_id", entry["case_id"])) for entry in entries]
     first = joined_groups([entry["image"] for entry in entries], patients, [str(look) for look in looks])
     patient_of = dict(zip((entry["image"] for entry in entries), patients, strict=True))
@@ -182,99 +262,3 @@ def _one_patient_a_look(root: Path, entries: list[Entry]) -> list[Entry]:
         chosen = patient_of[first[entry["image"]]]
         joined.append(entry if chosen == patient else {**entry, "patient_id": chosen})
     return joined
-
-
-def table_rows(file: Path, columns: Sequence[str], fix: str = "") -> Iterator[dict[str, str]]:
-    """Read the rows of a CSV file.
-
-    Args:
-        file: CSV file in UTF-8 that starts with a line of column names.
-        columns: columns it must have.
-        fix: advice for the error message.
-
-    Raises:
-        InputError: when the file does not exist, lacks a column, or has a line with too few or too many values.
-    """
-    if not file.is_file():
-        raise InputError(file, "must be a CSV file", got="no file", fix=fix)
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            missing = [column for column in columns if column not in (reader.fieldnames or [])]
-            if missing:
-                found = ", ".join(reader.fieldnames or []) or "none"
-                raise InputError(file, f"must have the column {missing[0]}", got=found, fix=fix)
-            for row in reader:
-                if None in row or None in row.values():
-                    raise InputError(file, "each line must have as many values as there are columns", got=row)
-                yield row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(file, "must be a CSV file in UTF-8", got=error) from error
-
-
-_BUSBRA_COLUMNS = ("ID", "Case", "Histology", "Pathology", "BIRADS", "Device", "Side")
-_BUSBRA_FIX = "Name the folder of BUS-BRA, with bus_data.csv and 5-fold-cv.csv"
-
-
-def busbra(csv_dir: str | Path, *, dev: bool = False, seed: int = 0) -> dict[str, Any]:
-    """Make the manifest for BUS-BRA from its official CSV files.
-
-    Args:
-        csv_dir: folder with ``bus_data.csv`` and ``5-fold-cv.csv``; paths in the manifest start from it.
-        dev: False for folds 1-3 / 4 / 5; True for test = fold 4, validation = 15 % of the cases of folds 1-3,
-            calibration = 15 % of the others, both stratified by pathology and device, training = the rest.
-        seed: random seed that chooses the validation and calibration cases with ``dev``.
-
-    Raises:
-        InputError: when a CSV file is missing, or an image has no fold.
-
-    Source:
-        Gomez-Flores, Gregorio-Calas, Pereira: BUS-BRA, Medical Physics 2024, https://doi.org/10.5281/zenodo.8231412.
-    """
-    table, folds = Path(csv_dir) / "bus_data.csv", Path(csv_dir) / "5-fold-cv.csv"
-    fold_of = {row["ID"]: row["kFold"] for row in table_rows(folds, ["ID", "kFold"], _BUSBRA_FIX)}
-    lists: dict[str, list[Entry]] = {split: [] for split in DEALT}
-    for row in table_rows(table, _BUSBRA_COLUMNS, _BUSBRA_FIX):
-        fold = fold_of.get(row["ID"], "")
-        if fold not in ("1", "2", "3", "4", "5"):
-            raise InputError(folds, "must give each image a fold from 1 to 5", got=f"{fold or 'none'} for {row['ID']}")
-        name = row["ID"].removeprefix("bus_")
-        case, _, view = name.rpartition("-")
-        if view not in ("l", "r", "s") or not case:
-            raise InputError(table, "each ID must be a case and l, r or s, such as bus_0001-l", got=row["ID"])
-        entry = {
-            "case_id": case,
-            "view": view,
-            "image": f"Images/bus_{name}.png",
-            "label": f"Masks/mask_{name}.png",
-            "pathology": row["Pathology"],
-            "device": row["Device"],
-            "histology": row["Histology"],
-            "birads": row["BIRADS"],
-            "side": row["Side"],
-            "fold": int(fold),
-        }
-        if int(fold) <= 3:
-            lists["training"].append(entry)
-        elif int(fold) == 4:
-            lists["test" if dev else "validation"].append(entry)
-        elif not dev:
-            lists["test"].append(entry)
-    if dev:
-        for split in ("validation", "calibration"):
-            lists["training"], lists[split] = set_aside(
-                lists["training"], 0.15, seed=seed, stratify=("pathology", "device")
-            )
-    names = "Training / validation / test / calibration" if dev else "Training / validation / test"
-    parts = "the rest of folds 1-3 / 15 % of their cases / fold 4 / 15 % of the others" if dev else "folds 1-3 / 4 / 5"
-    about = f"Breast ultrasound, mostly two views of a biopsied lesion. {names}:"
-    return {
-        "name": "BUS-BRA (development)" if dev else "BUS-BRA",
-        "description": f"{about} {parts}",
-        "licence": "Use and redistribution with the notice of LICENSE.txt and citation of the reference",
-        "reference": "W. Gómez-Flores, M. J. Gregorio-Calas, W. C. de Albuquerque Pereira, BUS-BRA: A breast "
-        "ultrasound dataset for assessing computer-aided diagnosis systems, Medical Physics 51 (2024), "
-        "doi:10.1002/mp.16812",
-        "labels": {"1": "lesion"},
-        **lists,
-    }

@@ -8,15 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.datasets.manifests import (
-    SPLITS,
-    Entry,
-    Manifest,
-    check_images_apart,
-    label_files,
-    leaves_folder,
-    load_manifest,
-)
+from monai_lesion.datasets.entries import SPLITS, Entry, label_files, leaves_folder
+from monai_lesion.datasets.file_checks import check_images_apart, check_pixels_apart
+from monai_lesion.datasets.manifests import Manifest, load_manifest
 from monai_lesion.errors import InputError
 
 Content = dict[str, Any]
@@ -139,6 +133,8 @@ def load_joined(
     file = Path(" + ".join(str(one.path) for one in loaded))
     lists = {split: content[split] for split in SPLITS if split in content}
     check_images_apart(file, root, lists, splits)
+    if labels:  # each manifest has been checked by itself
+        check_pixels_apart(file, root, [(split, entry) for split in splits for entry in lists.get(split, [])])
     about = {key: content[key] for key in ("description", "licence", "reference", "labels")}
     return Manifest(content["name"], file, root, lists, **about)
 
@@ -150,3 +146,27 @@ def _common_folder(folders: Sequence[Path]) -> tuple[Path, list[str]]:
     except ValueError:
         return folders[0], [folder.as_posix() for folder in folders]
     return root, ["" if folder == root else folder.relative_to(root).as_posix() for folder in folders]
+
+
+def repeated(entries: Sequence[Entry], repeats: Mapping[str, int] | None = None) -> list[Entry]:
+    """List the entries of some data sets several times, so that a training sees a small one as often as a large one.
+
+    Args:
+        entries: each with the column ``dataset``, which :func:`join_manifests` writes.
+        repeats: how often each data set stands in the list; once unless named.
+
+    Raises:
+        InputError: for a data set that no entry has, and a number that is not a positive integer.
+
+    Example:
+        >>> repeated([{"dataset": "A"}, {"dataset": "B"}], {"B": 2})
+        [{'dataset': 'A'}, {'dataset': 'B'}, {'dataset': 'B'}]
+    """
+    present = {entry.get("dataset") for entry in entries}
+    for name, times in (repeats or {}).items():
+        if name not in present:
+            got = f"{name!r} beside {', '.join(sorted(map(str, present)))}"
+            raise InputError("--repeats", "must name data sets of the joined manifest", got=got)
+        if not isinstance(times, int) or times < 1:
+            raise InputError(f"--repeats, {name!r}", "must be a positive integer", got=repr(times))
+    return [entry for entry in entries for _ in range((repeats or {}).get(entry.get("dataset", ""), 1))]

@@ -6,8 +6,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai_lesion.datasets.manifests import SPLITS, Entry
-from monai_lesion.errors import InputError
+from monai_lesion.datasets.entries import SPLITS, Entry
+from monai_lesion.errors import InputError, listing
 
 DEALT = SPLITS[:3]  # the splits that shares are for; calibration cases are taken from the training cases afterwards
 
@@ -32,7 +32,10 @@ def assign_splits(strata: Mapping[str, Any], sizes: Sequence[int], *, seed: int)
         [3, 1, 1]
     """
     if sum(sizes) > len(strata) or min(sizes) < 0:
-        raise InputError("split sizes", f"must sum to at most {len(strata)} groups", got=tuple(sizes))
+        fix = "For shares write decimals, such as 0.6,0.2,0.2"
+        raise InputError(
+            "split", f"must sum to at most the number of patients, {len(strata)}", got=tuple(sizes), fix=fix
+        )
     groups = sorted(strata)
     random.Random(seed).shuffle(groups)
     groups.sort(key=lambda group: str(strata[group]))  # stable: random within each stratum
@@ -44,6 +47,8 @@ def assign_splits(strata: Mapping[str, Any], sizes: Sequence[int], *, seed: int)
 
 def split_sizes(split: Sequence[float], groups: int) -> list[int]:
     """Turn shares that sum to 1 into exact sizes (largest remainder); whole numbers are sizes already.
+
+    A share above 0 is at least one group where there are enough.
 
     Raises:
         InputError: for anything else.
@@ -63,6 +68,10 @@ def split_sizes(split: Sequence[float], groups: int) -> list[int]:
     by_remainder = sorted(range(len(exact)), key=lambda i: sizes[i] - exact[i])
     for i in by_remainder[: groups - sum(sizes)]:
         sizes[i] += 1
+    for i, share in enumerate(split):
+        if share and not sizes[i] and max(sizes) > 1:
+            sizes[sizes.index(max(sizes))] -= 1
+            sizes[i] = 1
     return sizes
 
 
@@ -84,13 +93,19 @@ def deal(
         calibration: share of the training patients to move to a fourth list, ``calibration``; 0 makes no such list.
 
     Raises:
-        InputError: when a column is unknown or the sizes do not fit.
+        InputError: when a column is unknown, the sizes do not fit, or a split that was asked for would be empty.
     """
-    strata = _strata(entries, stratify)
-    dealt = assign_splits(strata, split_sizes(split, len(strata)), seed=seed)
+    strata = strata_of(entries, stratify)
+    sizes = split_sizes(split, len(strata))
+    empty = [name for name, share, size in zip(DEALT, split, sizes, strict=True) if share and not size]
+    if empty:
+        got = f"{len(strata)} patients: {listing(sorted(strata))}"
+        fix = "Correct {patient} and {case} of the pattern, or ask for no such split: a share of 0"
+        raise InputError("split", f"must leave a patient for {' and '.join(empty)}", got=got, fix=fix)
+    dealt = assign_splits(strata, sizes, seed=seed)
     lists: dict[str, list[Entry]] = {name: [] for name in DEALT}
     for entry in entries:
-        number = dealt.get(_patient(entry))
+        number = dealt.get(patient_of(entry))
         if number is not None:
             lists[DEALT[number]].append(entry)
     if calibration:
@@ -119,22 +134,34 @@ def set_aside(
     """
     if not 0 <= share < 1:
         raise InputError("share set aside", "must be at least 0 and below 1", got=share)
-    strata = _strata(entries, stratify)
-    aside = assign_splits(strata, [round(share * len(strata))], seed=seed)
-    stays = [entry for entry in entries if _patient(entry) not in aside]
-    return stays, [entry for entry in entries if _patient(entry) in aside]
+    strata = strata_of(entries, stratify)
+    size = max(round(share * len(strata)), 1 if share else 0)
+    if share and size >= len(strata):
+        raise InputError("share set aside", "must leave patients on both sides", got=f"{share:g} of {len(strata)}")
+    aside = assign_splits(strata, [size], seed=seed)
+    stays = [entry for entry in entries if patient_of(entry) not in aside]
+    return stays, [entry for entry in entries if patient_of(entry) in aside]
 
 
-def _patient(entry: Entry) -> str:
+def patient_of(entry: Entry) -> str:
+    """The patient of an entry: its case where it names none."""
     return str(entry.get("patient_id", entry["case_id"]))
 
 
-def _strata(entries: Sequence[Entry], stratify: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Find the stratum of each patient: the values of the first image."""
+def strata_of(entries: Sequence[Entry], stratify: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Find the stratum of each patient: the values of the first image.
+
+    Args:
+        entries: the entries.
+        stratify: columns.
+
+    Raises:
+        InputError: when an entry lacks a column.
+    """
     strata: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         for column in stratify:
             if column not in entry:
                 raise InputError("stratify", f"must name columns of the entries: {', '.join(entry)}", got=column)
-        strata.setdefault(_patient(entry), tuple(str(entry[column]) for column in stratify))
+        strata.setdefault(patient_of(entry), tuple(str(entry[column]) for column in stratify))
     return strata

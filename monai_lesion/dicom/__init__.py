@@ -13,6 +13,6 @@ from monai_lesion.dicom.captures import secondary_capture
 from monai_lesion.dicom.files import write
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.dicom.reports import measurement_report
-from monai_lesion.dicom.segmentations import segmentation
+from monai_lesion.dicom.segmentations import SEGMENTATIONS, segmentation
 
-__all__ = ["Algorithm", "measurement_report", "secondary_capture", "segmentation", "write"]
+__all__ = ["SEGMENTATIONS", "Algorithm", "measurement_report", "secondary_capture", "segmentation", "write"]

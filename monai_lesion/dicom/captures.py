@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from monai_lesion._version import NOTICE
 from monai_lesion.dicom.files import require_highdicom
 from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, lossy_compression, seal
-from monai_lesion.dicom.sources import Source, SourceFrame, open_source, value_of
+from monai_lesion.dicom.sources import NO_SCALE, Source, SourceFrame, open_source, value_of
 from monai_lesion.errors import InputError
-from monai_lesion.images.dicom_headers import quiet
+from monai_lesion.images.regions import has_other_scales
+from monai_lesion.images.silence import quiet
+from monai_lesion.measures.intervals import Interval
 from monai_lesion.measures.sizes import Ends, Measurements
 
 if TYPE_CHECKING:
@@ -35,6 +39,10 @@ def secondary_capture(
     frame: int | None = None,
     measurements: Measurements | None = None,
     one_scale: bool = True,
+    no_scale: str = NO_SCALE,
+    remarks: Sequence[str] = (),
+    verdict: str = "",
+    intervals: Mapping[str, Interval] | None = None,
 ) -> Dataset:
     """Make a colour picture with the contour, the axes and a band of text below.
 
@@ -47,7 +55,12 @@ def secondary_capture(
         frame: index of the frame, counted from 0; required if the source has several.
         measurements: measurements of the mask; None, or an empty mask, gives no sizes.
         one_scale: whether the spacing holds for the whole picture; False omits ``PixelSpacing``, with which a viewer
-            would measure wrongly in a region of another scale.
+            would measure wrongly in a region of another scale. It is also left out where the header names an M-mode, a
+            spectrum or another part whose scale differs.
+        no_scale: why the sizes are in pixels, where they are.
+        remarks: lines for the band that whoever reads the sizes must know.
+        verdict: decision and trust in words, for the band; empty where they are not known.
+        intervals: of the sizes, by the name of the measurement.
 
     Shape:
         - picture: ``(H, W)`` or ``(H, W, 3)`` uint8 RGB
@@ -71,17 +84,23 @@ def secondary_capture(
     if grey.dtype != np.uint8 or grey.shape not in (origin.shape, (*origin.shape, 3)):
         rule = f"must be 8-bit, grey or RGB, with the rows and columns {origin.shape} of {origin.name}"
         raise InputError("picture", rule, got=f"{grey.dtype} {grey.shape}")
-    pixels = draw_result(grey, inside, algorithm, measurements=measurements)
+    lines = _lines(inside, algorithm, measurements, verdict, intervals or {}, no_scale=no_scale, remarks=remarks)
+    pixels = draw_result(grey, inside, lines, measurements=measurements)
     dataset = _dataset(origin, pixels, algorithm)
-    if one_scale and measurements is not None and measurements.spacing is not None:
+    if (
+        one_scale
+        and measurements is not None
+        and measurements.spacing is not None
+        and not has_other_scales(origin.header)
+    ):
         dataset.PixelSpacing = [round(step, 9) for step in measurements.spacing]
     return seal(dataset, origin)
 
 
 def draw_result(
-    picture: NDArray[np.uint8], mask: NDArray[np.uint8], algorithm: Algorithm, *, measurements: Measurements | None
+    picture: NDArray[np.uint8], mask: NDArray[np.uint8], lines: Sequence[str], *, measurements: Measurements | None
 ) -> NDArray[np.uint8]:
-    """Draw contour, axes and a band of text below the picture."""
+    """Draw contour, axes and a band with lines of text below the picture."""
     from PIL import Image, ImageDraw, ImageFont
 
     from monai_lesion.images.overlays import draw_overlay
@@ -91,7 +110,6 @@ def draw_result(
     if measurements is not None:
         for ends in (measurements.long_axis_ends, measurements.short_axis_ends):
             _draw_axis(draw, ends)
-    lines = _lines(mask, algorithm, measurements)
     font = ImageFont.load_default(size=min(22.0, max(11.0, drawn.height / 36)))
     boxes = [font.getbbox(line) for line in lines]
     step = max(box[3] for box in boxes) + MARGIN // 2
@@ -111,17 +129,33 @@ def _draw_axis(draw: Any, ends: Ends) -> None:
         draw.ellipse([x - 2, y - 2, x + 2, y + 2], outline=AXIS)
 
 
-def _lines(mask: NDArray[np.uint8], algorithm: Algorithm, measurements: Measurements | None) -> list[str]:
-    lines = []
+def _lines(
+    mask: NDArray[np.uint8],
+    algorithm: Algorithm,
+    measurements: Measurements | None,
+    verdict: str = "",
+    intervals: Mapping[str, Interval] = MappingProxyType({}),
+    *,
+    no_scale: str = NO_SCALE,
+    remarks: Sequence[str] = (),
+) -> list[str]:
+    lines = [verdict] if verdict else []
     if not mask.any():
         lines.append("No lesion found")
     elif measurements is not None:
-        axes = f"Long axis {measurements.long_axis}   Short axis {measurements.short_axis}"
-        lines += [axes, f"Area {measurements.area}"]
+        sizes = {"long_axis": "Long axis", "short_axis": "Short axis", "area": "Area"}
+        told = {
+            name: f"{words} {getattr(measurements, name)}" + (f" ({intervals[name]})" if name in intervals else "")
+            for name, words in sizes.items()
+        }
+        lines += [f"{told['long_axis']}   {told['short_axis']}", told["area"]]
+        if intervals:
+            lines.append(f"In brackets: {next(iter(intervals.values())).level:.0%} intervals")
         if measurements.spacing is None:
-            lines.append("In pixels: the image does not state its scale")
+            lines.append(f"In pixels: {no_scale}")
         if measurements.at_border:
             lines.append("Touches the border: sizes are lower bounds")
+    lines += remarks
     made_by = f"{algorithm.name}, {MANUFACTURER} {algorithm.version_text}"
     return [line.translate(PLAIN) for line in (*lines, made_by, NOTICE)]
 

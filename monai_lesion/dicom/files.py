@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
-from monai_lesion.images.dicom_headers import quiet
+from monai_lesion.images.silence import quiet
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_lesion._version import NOTICE
 from monai_lesion.dicom.sources import SINGLE_FRAME_ULTRASOUND, SourceFrame, value_of
+from monai_lesion.dicom.texts import date_of, joined, text_of, time_of
 from monai_lesion.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 MANUFACTURER = "monai_lesion"
+SCHEME = "99MONAILESION"  # of private codes
 SERIES_OFFSETS = {"SEG": 1, "SR": 2, "SC": 3, "LABELMAP": 4}
 
 # What DICOM requires of the Patient and General Study modules (PS3.3, C.7.1.1 and C.7.2.1), and nothing more.
@@ -46,6 +48,15 @@ IDENTITY = (
 )
 MOMENTS = ("Content", "Acquisition", "Series", "Study")  # of the source, the nearest to its picture first
 LONGEST_NAME = 64  # characters of a Long String (PS3.5, 6.2)
+# Methods of the transfer syntaxes that may lose something (PS3.3, C.7.6.1.1.5.1), and those that always do.
+LOSSY = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+}
+ALWAYS_LOSSY = ("ISO_10918_1",)
 NO_DATE, NO_TIME = "19000101", "000000"
 
 
@@ -156,12 +167,29 @@ def lossy_compression(source: SourceFrame) -> Dataset:
     from pydicom import Dataset
 
     dataset, header = Dataset(), source.header
-    dataset.LossyImageCompression = "01" if value_of(header, "LossyImageCompression") == "01" else "00"
+    method = LOSSY.get(str(value_of(getattr(header, "file_meta", None) or Dataset(), "TransferSyntaxUID") or ""))
+    said = value_of(header, "LossyImageCompression")
+    # Of a file in JPEG Baseline nothing else is possible; of the others, what the header does not deny.
+    lossy = said == "01" or method in ALWAYS_LOSSY or (method is not None and said != "00")
+    dataset.LossyImageCompression = "01" if lossy else "00"
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        value = value_of(header, keyword) if dataset.LossyImageCompression == "01" else None
-        if value and all(re.fullmatch(r"[A-Z0-9_ .+\-]{1,16}", each) for each in _text(value).split("\\")):
+        value = value_of(header, keyword) if said == "01" else None
+        if value and all(re.fullmatch(r"[A-Z0-9_ .+\-]{1,16}", each) for each in joined(value).split("\\")):
             setattr(dataset, keyword, value)
+    if said != "01" and lossy:
+        dataset.LossyImageCompressionMethod = method
     return dataset
+
+
+def series_of(header: Dataset, algorithm: Algorithm, kind: str) -> UID:
+    """The series of an algorithm's results of one kind, from one series of pictures.
+
+    Args:
+        header: of a picture.
+        algorithm: what makes the results.
+        kind: a key of ``SERIES_OFFSETS``.
+    """
+    return stable_uid("series", kind, header.SeriesInstanceUID, algorithm.key)
 
 
 def creation(source: SourceFrame, algorithm: Algorithm, kind: str) -> dict[str, Any]:
@@ -171,7 +199,7 @@ def creation(source: SourceFrame, algorithm: Algorithm, kind: str) -> dict[str, 
     """
     date, time = moment(source.header)
     return {
-        "series_instance_uid": stable_uid("series", kind, source.header.SeriesInstanceUID, algorithm.key),
+        "series_instance_uid": series_of(source.header, algorithm, kind),
         "series_number": source.series_number % 1_000_000 * 100 + SERIES_OFFSETS[kind],
         "sop_instance_uid": stable_uid("unsealed"),
         "instance_number": source.instance_number,
@@ -184,9 +212,16 @@ def creation(source: SourceFrame, algorithm: Algorithm, kind: str) -> dict[str, 
     }
 
 
-def tracking(source: SourceFrame, algorithm: Algorithm) -> tuple[str, UID]:
-    """Name and identifier of the lesion, by which SEG and SR are known to mean the same."""
-    return "Lesion 1", stable_uid("lesion", source.header.SOPInstanceUID, source.frame, algorithm.key)
+def tracking(source: SourceFrame, algorithm: Algorithm, *part: str) -> tuple[str, UID]:
+    """Name and identifier of the lesion, by which SEG and SR are known to mean the same.
+
+    Args:
+        source: where it was found.
+        algorithm: what found it.
+        *part: of several groups of measurements of the lesion, which: viewers take groups of one identifier for one,
+            and show only the first of their drawings.
+    """
+    return "Lesion 1", stable_uid("lesion", source.header.SOPInstanceUID, source.frame, algorithm.key, *part)
 
 
 def seal(dataset: Dataset, source: SourceFrame) -> Dataset:
@@ -240,7 +275,7 @@ def identity(header: Dataset) -> Dataset:
     from pydicom import Dataset, config
 
     found = Dataset()
-    values = {keyword: _text(value_of(header, keyword)) for keyword in IDENTITY}
+    values = {keyword: text_of(header, keyword) for keyword in IDENTITY}
     with config.disable_value_validation():  # its warnings quote values, and end in logs
         for keyword, value in values.items():
             if keyword.endswith("Date"):
@@ -258,44 +293,9 @@ def identity(header: Dataset) -> Dataset:
 def moment(header: Dataset) -> tuple[str, str]:
     """Date and time of the source's picture; the first of 1900 when it has none."""
     for name in MOMENTS:
-        if date := date_of(_text(value_of(header, f"{name}Date"))):
-            return date, time_of(_text(value_of(header, f"{name}Time"))) or NO_TIME
+        if date := date_of(text_of(header, f"{name}Date")):
+            return date, time_of(text_of(header, f"{name}Time")) or NO_TIME
     return NO_DATE, NO_TIME
-
-
-def date_of(text: str) -> str:
-    """A date as DICOM writes it, or nothing.
-
-    Example:
-        >>> date_of("2021.03.04"), date_of("2021-03-04"), date_of("20210399"), date_of("unknown")
-        ('20210304', '20210304', '', '')
-    """
-    from datetime import datetime
-
-    digits = re.sub(r"[.\-/ ]", "", text)
-    try:
-        return datetime.strptime(digits, "%Y%m%d").strftime("%Y%m%d") if len(digits) == 8 else ""
-    except ValueError:
-        return ""
-
-
-def time_of(text: str) -> str:
-    """A time as DICOM writes it, or nothing.
-
-    Example:
-        >>> time_of("11:20:00"), time_of("112000.5"), time_of("1120"), time_of("noon")
-        ('112000', '112000.5', '1120', '')
-    """
-    digits = text.replace(":", "").strip()
-    return digits if re.fullmatch(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", digits) else ""
-
-
-def _text(value: Any) -> str:
-    from pydicom.multival import MultiValue
-
-    if value is None:
-        return ""
-    return "\\".join(map(str, value)) if isinstance(value, (MultiValue, list)) else str(value)
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:

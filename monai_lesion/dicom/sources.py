@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import ImageError, InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
+from monai_lesion.images.dicom_headers import named
 from monai_lesion.images.reading import ImageFile, opened
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SINGLE_FRAME_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
 MULTI_FRAME_ULTRASOUND = "1.2.840.10008.5.1.4.1.1.3.1"
+NO_SCALE = "the image does not state its scale"  # why sizes are in pixels, unless something else is known
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
@@ -110,8 +112,9 @@ def open_source(source: Source, frame: int | None = None, *, name: str = "") -> 
             _missing(name, keyword)
     if header.SOPClassUID not in SOP_CLASSES:
         rule = "SOPClassUID (0008,0016) must be that of an ultrasound or secondary capture image"
-        kind = getattr(header.SOPClassUID, "name", header.SOPClassUID)
-        raise InputError(name, rule, got=kind, fix="Take the image itself; other objects cannot be a source")
+        raise InputError(
+            name, rule, got=named(header, "SOPClassUID"), fix="Take the image itself; other objects cannot be a source"
+        )
     for keyword in ("Rows", "Columns"):
         if not _whole(header, keyword):
             _missing(name, keyword)

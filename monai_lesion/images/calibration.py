@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from monai_lesion.images.regions import Region, Spacing, tissue_regions
+from monai_lesion.images.regions import Region, Spacing, is_scale, tissue_regions
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,16 @@ class Calibration:
             return self._none("the lesion does not lie in one ultrasound region")
         why = _contradiction(around, self.stated)
         return self._none(why) if why else self._known(around[0].spacing)
+
+    @property
+    def reason(self) -> str:
+        """Why sizes stay in pixels; empty where they do not.
+
+        Example:
+            >>> Calibration().reason
+            'the file does not know its scale'
+        """
+        return "" if self.spacing is not None else self.source.removeprefix("none: ")
 
     def _none(self, why: str) -> Calibration:
         return Calibration(None, f"none: {why}", self.regions, why, self.stated)
@@ -117,8 +127,10 @@ def _contradiction(regions: Sequence[Region], stated: Spacing | None) -> str:
     if not all(region.inside for region in regions):
         return "an ultrasound region reaches outside the image"
     steps = [region.spacing for region in regions]
-    if None in steps:
+    if not all(region.metric for region in regions):
         return "an ultrasound region is not in centimetres"
+    if None in steps:
+        return "an ultrasound region has no valid pixel size"
     if not all(_agree(steps[0], step) for step in steps):
         return "the ultrasound regions differ in scale"
     if stated is not None and not _agree(steps[0], stated):
@@ -139,4 +151,4 @@ def _pixel_spacing(dataset: Any) -> Spacing | None:
         row, column = (float(step) for step in dataset.get("PixelSpacing") or ())
     except (TypeError, ValueError):  # absent, empty or not two numbers
         return None
-    return (row, column) if 0 < row < math.inf and 0 < column < math.inf else None
+    return (row, column) if is_scale(row) and is_scale(column) else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 FRAME_STARTS = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}  # SOF markers of JPEG and JPEG-LS
 JPEG_2000_START = b"\xff\x4f\xff\x51"
+RLE = "1.2.840.10008.1.2.5"
 JPEG_LS_ENDS = (".80", ".81")  # of its transfer syntaxes
+JP2_START = b"\0\0\0\x0cjP  "  # of a JPEG 2000 in its box
+RLE_HEADER = 64  # bytes; the first segment follows it
 END = b"\xff\xd9"  # of all three
 SCAN_START, RESTART_INTERVAL, PROGRESSIVE = 0xDA, 0xDD, (0xC2, 0xC6, 0xCA, 0xCE)
+CODE_STARTS = b"\xff\xda", b"\xff\x93"  # of JPEG's scans and JPEG 2000's tiles
+JFIF, ADOBE = 0xE0, 0xEE  # markers whose segments tell the colours
 FILLERS = (b"\0" * 256, b"\x55" * 256, b"\xaa" * 256)  # whose first bits differ
 RLE_EXPANSION = 64  # two bytes become 128 at most
 
@@ -49,10 +55,10 @@ def check_codestream(data: bytes, frame: Frame) -> str:
     Source:
         ITU-T T.81, B.2.2 (JPEG); T.87, C.2.2 (JPEG-LS); T.800, A.5.1 (JPEG 2000); DICOM PS3.5, Annex G (RLE).
     """
-    if frame.syntax == "1.2.840.10008.1.2.5":
+    if frame.syntax == RLE:
         short = len(data) * 8 * RLE_EXPANSION < frame.frame_bits or len(data) < 64
         return "compressed data cut off" if short else ""
-    jpeg_2000 = frame.syntax.startswith(("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.2"))
+    jpeg_2000 = _is_jpeg_2000(frame.syntax)
     size = _jpeg_2000_size(data) if jpeg_2000 else _jpeg_size(data)
     if size is None:
         return f"data that is not {'JPEG 2000' if jpeg_2000 else 'JPEG'}, or has no size"
@@ -64,9 +70,78 @@ def check_codestream(data: bytes, frame: Frame) -> str:
     return "" if has_end(data) or (lenient and endings(data)) else "compressed data cut off"
 
 
+def begins(data: bytes, syntax: str) -> bool:
+    r"""Whether data is the beginning of a compressed frame, and not the rest of one.
+
+    Example:
+        >>> begins(b"\xff\xd8\xff\xe0", "1.2.840.10008.1.2.4.50"), begins(b"\x12\x34\x56\x78", "1.2.840.10008.1.2.4.50")
+        (True, False)
+    """
+    if syntax == RLE:
+        segments, first = (int.from_bytes(data[place : place + 4], "little") for place in (0, 4))
+        return 1 <= segments <= 15 and first == RLE_HEADER
+    return data.startswith((JPEG_2000_START, JP2_START) if _is_jpeg_2000(syntax) else b"\xff\xd8")
+
+
+def without_padding(data: bytes) -> bytes:
+    """A code stream up to its end, however it is padded; as it is where its end is not marked.
+
+    Within a scan or a tile the byte FF is followed by 8F at most or a restart, so what looks like an end is one; before
+    them, in a preview for instance, it need not be.
+
+    Source:
+        ITU-T T.81, B.1.1.5; T.87, A.1; T.800, B.10.1.
+
+    Example:
+        >>> without_padding(bytes.fromhex("ffd8 ffda 1234 ffd9 0000 0000")).hex()
+        'ffd8ffda1234ffd9'
+    """
+    end = data.rfind(END)
+    return data[: end + 2] if end > max(map(data.rfind, CODE_STARTS)) else data
+
+
 def has_end(data: bytes) -> bool:
-    """Whether the end is marked; some scanners leave the marker out."""
-    return END in data[-64:]
+    """Whether data ends with its end marker; some scanners leave it out."""
+    return data.endswith(END)
+
+
+def stored_colours(data: bytes) -> str:
+    """How a JPEG of three components says that it holds its colours: ``"YBR"``, ``"RGB"``, or nothing.
+
+    Components that are halved are luminance and colour differences: red, green and blue cannot be. Otherwise the marker
+    of an encoder counts, then the names of the components.
+
+    Source:
+        ITU-T T.81, B.2.2; T.871 (JFIF), clause 7; T.872, 6.5.3 (Adobe); the same order as libjpeg's, but for the first.
+    """
+    jfif, adobe = False, ""
+    for marker, start, end in _segments(data):
+        segment = data[start + 4 : end]
+        if marker == JFIF and segment.startswith(b"JFIF"):
+            jfif = True
+        elif marker == ADOBE and segment.startswith(b"Adobe") and len(segment) >= 12:
+            adobe = "YBR" if segment[11] else "RGB"
+        elif marker in FRAME_STARTS and len(segment) >= 15:
+            if len(set(segment[7:15:3])) > 1:
+                return "YBR"
+            return "YBR" if jfif else adobe or ("RGB" if segment[6:15:3] == b"RGB" else "")
+    return ""
+
+
+def misleads(data: bytes) -> bool:
+    """Whether a JPEG's marker, or the names of its components, may let decoders take any colours for RGB."""
+    frames = (data[start + 10 : end : 3] for marker, start, end in _segments(data) if marker in FRAME_STARTS)
+    return b"Adobe" in data or any(names[:3] == b"RGB" for names in frames)
+
+
+def with_colours(data: bytes, colours: str) -> bytes:
+    """A JPEG whose only marker of colours says ``"YBR"`` or ``"RGB"``, so that every decoder reads it so."""
+    kept, at = [data[:2], b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0", b"\1" if colours == "YBR" else b"\0"], 2
+    for marker, start, end in _segments(data):
+        if marker in (JFIF, ADOBE):
+            kept.append(data[at:start])
+            at = end
+    return b"".join([*kept, data[at:]])
 
 
 def endings(data: bytes) -> list[bytes]:
@@ -113,6 +188,10 @@ def endings(data: bytes) -> list[bytes]:
     return []
 
 
+def _is_jpeg_2000(syntax: str) -> bool:
+    return syntax.startswith(("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.2"))
+
+
 def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
     """Rows, columns and samples of a JPEG or JPEG-LS.
 
@@ -120,21 +199,23 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
         >>> _jpeg_size(bytes.fromhex("ffd8 ffe0 0002 ffc0 000b 08 0014 001e 03"))
         (20, 30, 3)
     """
+    for marker, start, end in _segments(data):
+        if marker in FRAME_STARTS and min(end, len(data)) >= start + 10:
+            rows, columns = (int.from_bytes(data[start + place : start + place + 2], "big") for place in (5, 7))
+            return rows, columns, data[start + 9]
+    return None
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The marker segments of a JPEG before its first scan: marker, where it begins and where it ends."""
     at = 2
-    if data[:2] != b"\xff\xd8":
-        return None
-    while at + 10 <= len(data) and data[at] == 0xFF:
+    while data[:2] == b"\xff\xd8" and at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != SCAN_START:
         if data[at + 1] == 0xFF:  # a filler
             at += 1
-        elif data[at + 1] in FRAME_STARTS:
-            return (
-                int.from_bytes(data[at + 5 : at + 7], "big"),
-                int.from_bytes(data[at + 7 : at + 9], "big"),
-                data[at + 9],
-            )
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+            continue
+        end = at + 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+        yield data[at + 1], at, end
+        at = end
 
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int, int] | None:

@@ -6,24 +6,29 @@ Everything that a header says of the size is checked before memory is taken for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from monai_lesion.errors import ImageError
-from monai_lesion.images.codestreams import check_codestream
+from monai_lesion.images import limits
+from monai_lesion.images.codestreams import check_codestream, without_padding
 from monai_lesion.images.dicom_headers import (
     BIG_ENDIAN,
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
     Opening,
-    quiet,
+    named,
+    uid_name,
     value_of,
+    warn_once,
 )
+from monai_lesion.images.fragments import Frames, find_frames, read_items
+from monai_lesion.images.silence import quiet
 
 # Single and multi-frame ultrasound, today's and retired, and Secondary Capture (PS3.4, B.5).
 SOP_CLASSES = {
@@ -47,7 +52,7 @@ JPEG = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70))
 JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (80, 81))
 JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (90, 91, 201, 202, 203))
 
-MAX_PIXELS = 2**26  # 8192 x 8192; the largest ultrasound frames have 8 million
+NO_NUMBER = (None, "", 0)  # as some writers give the number of frames of a single picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,8 @@ class DicomFile:
         rows: rows of a frame.
         columns: columns of a frame.
         samples: numbers a pixel, 1 or 3.
-        bits: bits of one number as stored: 1, 8, 16 or 32.
+        bits: bits that one number takes: 1, 8, 16 or 32.
+        stored: how many of them count.
         frames: how many, at least 1.
         photometric: photometric interpretation.
         start: where in the file the pixel data begins.
@@ -76,6 +82,7 @@ class DicomFile:
     columns: int
     samples: int
     bits: int
+    stored: int
     frames: int
     photometric: str
     start: int
@@ -85,8 +92,18 @@ class DicomFile:
     @property
     def frame_bits(self) -> int:
         """Size of an uncompressed frame."""
-        numbers = self.rows * self.columns * self.samples
+        numbers = self.rows * self.row_columns * self.samples
         return (numbers * 2 // 3 if self.photometric in HALVED else numbers) * self.bits
+
+    @property
+    def row_columns(self) -> int:
+        """Columns of a row as it lies in the file: of pairs of pixels, some writers end an odd row with half a pair."""
+        odd = self.photometric in HALVED and self.columns % 2
+        return self.columns + 1 if odd and self._holds(self.columns + 1) else self.columns
+
+    def _holds(self, columns: int) -> bool:
+        """Whether the pixel data holds rows of so many columns, of two bytes a pixel."""
+        return self.length is not None and self.length >= 2 * self.rows * columns * self.frames
 
     def frame(self, index: int) -> bytes:
         """The bytes of one frame, as stored.
@@ -94,14 +111,16 @@ class DicomFile:
         Raises:
             ImageError: when it is cut off or coded otherwise than the header says.
         """
-        self.stream.seek(self.start)
-        return self._native(self.stream, index) if self.length is not None else self._coded(self.stream, index)
+        return self._native(index) if self.length is not None else self._coded(index)
 
-    def _native(self, stream: BinaryIO, index: int) -> bytes:
+    def _native(self, index: int) -> bytes:
+        if self.length is not None and (room := 8 * self.length // self.frame_bits) > self.frames:
+            used = "the first is" if self.frames == 1 else f"the first {self.frames} are"
+            self._warn(f"the pixel data has room for {room} frames; {used} used")
         first, last = index * self.frame_bits, (index + 1) * self.frame_bits
-        stream.seek(first // 8, 1)
+        self.stream.seek(self.start + first // 8)
         wanted = -(-last // 8) - first // 8
-        data = stream.read(wanted)
+        data = self.stream.read(wanted)
         if len(data) < wanted or last > 8 * (self.length or 0):
             got = f"{min(len(data), (self.length or 0) - first // 8)} bytes, less than expected ({wanted})"
             raise self.damaged(index, got)
@@ -110,27 +129,38 @@ class DicomFile:
             data = np.packbits(bits[first % 8 :][: last - first], bitorder="little").tobytes()
         return data
 
-    def _coded(self, stream: BinaryIO, index: int) -> bytes:
+    def _coded(self, index: int) -> bytes:
         try:
-            data = self._fragments(stream, index)
-        except Exception as error:  # pydicom raises many kinds
-            raise self.damaged(index, f"compressed data cut off or damaged ({type(error).__name__})") from error
+            found = self._found
+            pieces = found.items[index]
+        except (ValueError, IndexError) as error:
+            raise self.damaged(index, "compressed data cut off or damaged") from error
+        if found.note:
+            self._warn(found.note)
+        parts = []
+        for piece in pieces:
+            self.stream.seek(piece.start)
+            parts.append(self.stream.read(piece.length))
+        data = without_padding(b"".join(parts))
         why = check_codestream(data, self)
         if why:
             raise self.damaged(index, why)
         return data
 
-    def _fragments(self, stream: BinaryIO, index: int) -> bytes:
-        with quiet():
-            try:
-                from pydicom.encaps import get_frame
-            except ImportError:  # pydicom 2
-                from pydicom.encaps import generate_pixel_data_frame
+    @cached_property
+    def _found(self) -> Frames:
+        basic, items = read_items(self.stream, self.start)
+        extended = value_of(self.header, "ExtendedOffsetTable")
+        whole = extended[: len(extended) // 8 * 8] if isinstance(extended, bytes) else b""
+        basic = basic[: len(basic) // 4 * 4]
+        tables = [np.frombuffer(basic, "<u4").tolist(), np.frombuffer(whole, "<u8").tolist()]
+        return find_frames(self.stream, items, self.syntax, self.frames, tables)
 
-                return bytes(next(islice(generate_pixel_data_frame(stream.read(), self.frames), index, None)))
-            tables = value_of(self.header, "ExtendedOffsetTable"), value_of(self.header, "ExtendedOffsetTableLengths")
-            extended = tables if all(isinstance(table, bytes) and table for table in tables) else None
-            return bytes(get_frame(stream, index, extended_offsets=extended, number_of_frames=self.frames))
+    def _warn(self, text: str) -> None:
+        said = value_of(self.header, "NumberOfFrames")
+        if said == 0:
+            _number(self.path, self.header, "NumberOfFrames")  # raises: 0 is one picture, and several contradict it
+        warn_once(f"{self.path}: {'NumberOfFrames is missing; ' if said in NO_NUMBER else ''}{text}")
 
     def damaged(self, index: int, got: str) -> ImageError:
         """The error of a frame that cannot be read."""
@@ -158,18 +188,18 @@ def checked_image(path: Path, stream: BinaryIO, opening: Opening) -> DicomFile:
         _check_syntax(path, syntax)
         kind = str(value_of(header, "SOPClassUID") or "")
         if kind and kind not in SOP_CLASSES:
-            from pydicom.uid import UID
-
             fix = "Other objects and modalities cannot be segmented"
             rule = "must be an ultrasound or secondary capture image"
-            raise ImageError(path, rule, got=UID(kind).name, fix=fix)
+            raise ImageError(path, rule, got=named(header, "SOPClassUID"), fix=fix)
         if start < 0:
             fix = "Check that the file is whole"
             raise ImageError(path, "must hold an image", got="DICOM without pixel data", fix=fix)
         rows, columns = _number(path, header, "Rows"), _number(path, header, "Columns")
-        if rows * columns > MAX_PIXELS:
+        if rows * columns > limits.MAX_PIXELS:
             got = f"{rows} x {columns}"
-            raise ImageError(path, f"must have at most {MAX_PIXELS} pixels", got=got, fix="Check the file's header")
+            raise ImageError(
+                path, f"must have at most {limits.MAX_PIXELS} pixels", got=got, fix="Check the file's header"
+            )
         photometric, samples = _colours(path, header)
         bits = _number(path, header, "BitsAllocated")
         stored = _number(path, header, "BitsStored") if value_of(header, "BitsStored") is not None else bits
@@ -177,14 +207,16 @@ def checked_image(path: Path, stream: BinaryIO, opening: Opening) -> DicomFile:
             rule = "BitsAllocated must be 1, 8, 16 or 32 and hold BitsStored, in colour at least 8"
             raise ImageError(path, rule, got=f"{bits} and {stored}")
         frames = 1
-        if value_of(header, "NumberOfFrames") not in (None, ""):
+        if value_of(header, "NumberOfFrames") not in NO_NUMBER:
             frames = _number(path, header, "NumberOfFrames")
         if (length is None) == (syntax in NATIVE):
             rule = "the transfer syntax must be that of the pixel data"
-            got = f"{'compressed' if length is None else 'uncompressed'} data under {_name(syntax)}"
+            got = f"{'compressed' if length is None else 'uncompressed'} data under {uid_name(syntax)}"
             raise ImageError(path, rule, got=got, fix="Export the image again")
         source = stream if inflated is None else BytesIO(inflated)
-        file = DicomFile(path, header, syntax, rows, columns, samples, bits, frames, photometric, start, length, source)
+        file = DicomFile(
+            path, header, syntax, rows, columns, samples, bits, stored, frames, photometric, start, length, source
+        )
         _check_length(file)
         return file
 
@@ -192,7 +224,7 @@ def checked_image(path: Path, stream: BinaryIO, opening: Opening) -> DicomFile:
 def _check_syntax(path: Path, syntax: str) -> None:
     if syntax not in (*NATIVE, RLE, *JPEG, *JPEG_LS, *JPEG_2000):
         rule = "the transfer syntax must be uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000"
-        raise ImageError(path, rule, got=_name(syntax), fix="Export the image uncompressed")
+        raise ImageError(path, rule, got=uid_name(syntax), fix="Export the image uncompressed")
 
 
 def _number(path: Path, header: Any, keyword: str) -> int:
@@ -202,7 +234,7 @@ def _number(path: Path, header: Any, keyword: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = 0
     if number < 1:
-        got = "none" if value is None else number if isinstance(value, (int, str)) else "another kind of value"
+        got = "none" if value is None else number if isinstance(value, int) else named(header, keyword)
         raise ImageError(path, f"{keyword} must be a whole number of at least 1", got=got, fix="Export it again")
     return number
 
@@ -212,7 +244,7 @@ def _colours(path: Path, header: Any) -> tuple[str, int]:
     photometric = str(value_of(header, "PhotometricInterpretation") or "none").strip()
     if photometric not in (*GREY, "PALETTE COLOR", *COLOUR):
         known = ", ".join([*GREY, "PALETTE COLOR", *COLOUR])
-        got = photometric if photometric.isascii() and len(photometric) <= 16 else "another"
+        got = named(header, "PhotometricInterpretation")
         raise ImageError(path, f"the photometric interpretation must be one of {known}", got=got)
     samples, wanted = _number(path, header, "SamplesPerPixel"), 3 if photometric in COLOUR else 1
     if samples != wanted:
@@ -224,18 +256,14 @@ def _colours(path: Path, header: Any) -> tuple[str, int]:
 def _check_length(file: DicomFile) -> None:
     """The frames must fit into the pixel data: a header that lies must not cost time or memory."""
     if file.length is None:
-        room = file.path.stat().st_size // 8  # each frame has an item of its own
+        room = file.stream.seek(0, 2) // 8  # each frame has an item of its own
     else:
         room = max(8 * file.length // file.frame_bits, 1)
-        if file.photometric in HALVED and file.frames * file.frame_bits * 3 <= file.length * 16:
+        if file.photometric in HALVED and 1.5 <= 8 * file.length / (file.frames * file.frame_bits) < 2:
             rule = "the photometric interpretation must be that of the pixel data"
             raise ImageError(file.path, rule, got=f"{file.photometric} with a number for every colour")
+        if value_of(file.header, "NumberOfFrames") == 0 and room > 1:
+            _number(file.path, file.header, "NumberOfFrames")  # raises, as above
     if file.frames > room:
         got = f"{file.frames} with room for {room}"
         raise ImageError(file.path, "NumberOfFrames must fit the pixel data", got=got, fix="Export it again")
-
-
-def _name(syntax: str) -> str:
-    from pydicom.uid import UID
-
-    return str(UID(syntax).name)

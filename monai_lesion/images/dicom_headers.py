@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from functools import lru_cache
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from monai_lesion.errors import ImageError
+from monai_lesion.images.pictures import reason
+from monai_lesion.images.silence import quiet
 
 IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
 
 MAX_INFLATED = 2**29  # bytes of a deflated file
 UNDEFINED = 0xFFFFFFFF
 
-_quiet = ContextVar("quiet", default=False)
-_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "pylibjpeg", "openjpeg")
+logger = logging.getLogger(__name__)
 
-
-class _Silence(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not _quiet.get()
-
-
-_SILENCE = _Silence()
+# Of these values a message may say which it found. Elsewhere a name may stand in the wrong attribute.
+_INTERPRETATIONS = """MONOCHROME1 MONOCHROME2 RGB YBR_FULL YBR_FULL_422 YBR_PARTIAL_422 YBR_PARTIAL_420 YBR_RCT
+YBR_ICT ARGB CMYK HSV XYB"""
+_TERMS = {"PhotometricInterpretation": (*_INTERPRETATIONS.split(), "PALETTE COLOR")}
 
 
 class Bounded(BufferedReader):
@@ -43,23 +40,10 @@ class Bounded(BufferedReader):
         return super().read(left if size is None or size < 0 else min(size, left))
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings back, on the log too: they quote the values that they find wrong, a patient's name too.
-
-    Example:
-        >>> with quiet():
-        ...     logging.getLogger("pydicom").warning("Doe^Jane")
-    """
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_SILENCE)  # once: the second time it is there already
-    token = _quiet.set(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        _quiet.reset(token)
+@lru_cache(maxsize=4096)
+def warn_once(message: str) -> None:
+    """Log a warning once a file, not once a frame."""
+    logger.warning("%s", message)
 
 
 class Opening(NamedTuple):
@@ -88,7 +72,74 @@ def value_of(header: Any, keyword: str) -> Any:
         return None
 
 
-def read_opening(path: Path, stream: Bounded) -> Opening:
+def uid_name(text: str) -> str:
+    """The name of an identifier that DICOM defines, for messages; of any other only its length.
+
+    Example:
+        >>> uid_name("1.2.840.10008.1.2.4.100"), uid_name("Doe^Jane")
+        ('MPEG2 Main Profile / Main Level', 'an unknown one of 8 characters')
+    """
+    from pydicom.uid import UID, UID_dictionary
+
+    return UID(text).name if text in UID_dictionary else f"an unknown one of {len(text)} characters"
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a unique identifier: numbers with dots between them, 64 characters at most (PS3.5, 9.1)."""
+    return len(text) <= 64 and all(part.isascii() and part.isdigit() for part in text.split("."))
+
+
+def instance_named(uid: object) -> str:
+    """An instance by its identifier, for messages; a name may stand there, of which only the length is told.
+
+    Example:
+        >>> instance_named("1.2.3"), instance_named("Doe^Jane")
+        ('instance 1.2.3', 'instance with an identifier of 8 characters that is none')
+    """
+    text = str(uid)
+    return f"instance {text}" if is_uid(text) else f"instance with an identifier of {len(text)} characters that is none"
+
+
+def named(header: Any, keyword: str) -> str:
+    """What a message may say of a value: one that DICOM defines itself, of any other its keyword and length.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.PhotometricInterpretation = "DOE^JANE"
+        >>> named(header, "PhotometricInterpretation")
+        'PhotometricInterpretation of 8 characters'
+    """
+    value = value_of(header, keyword)
+    text = "" if value is None else str(value).strip()
+    if not text:
+        return "none"
+    if keyword.endswith("UID"):
+        return uid_name(text)
+    return text if text in _TERMS.get(keyword, ()) else f"{keyword} of {len(text)} characters"
+
+
+def unquoted(header: Any, error: Exception) -> str:
+    """What a decoder's error says; only its kind where the text repeats a value of the header.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.PhotometricInterpretation = "DOE^JANE"
+        >>> unquoted(header, ValueError("unknown value 'DOE^JANE'")), unquoted(header, ValueError("broken data"))
+        ('ValueError', 'broken data')
+    """
+    text = reason(error)
+    for element in header.elements() if hasattr(header, "elements") else ():
+        value = element.value
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            words = each.decode("ascii", "replace") if isinstance(each, bytes) else str(each)
+            if len(words.strip("\0 ")) > 2 and words.strip("\0 ") in text:
+                return type(error).__name__
+    return text
+
+
+def read_opening(path: Path, stream: BinaryIO) -> Opening:
     """The header, of any kind of object, with or without preamble, deflated too; and where the pixel data is.
 
     Args:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ from numpy.typing import NDArray
 
 from monai_lesion.errors import ImageError
 from monai_lesion.images.calibration import Calibration, calibration_of
-from monai_lesion.images.codestreams import endings, has_end
+from monai_lesion.images.codestreams import endings, has_end, misleads, stored_colours, with_colours
 from monai_lesion.images.dicom_files import GREY, JPEG, JPEG_2000, JPEG_LS, NATIVE, RLE, DicomFile
-from monai_lesion.images.dicom_headers import DEFLATED, EXPLICIT, quiet, value_of
-from monai_lesion.images.pictures import reason, to_bytes, to_rgb
-
-logger = logging.getLogger(__name__)
+from monai_lesion.images.dicom_headers import DEFLATED, EXPLICIT, unquoted, value_of, warn_once
+from monai_lesion.images.pictures import to_rgb
+from monai_lesion.images.silence import quiet
+from monai_lesion.images.stored_values import Stored, stored_values, to_grey, used_bits
 
 START = 132  # bytes: a preamble of 128, then "DICM"
 BARE_STARTS = frozenset((2, element) for element in (0, 1, 2, 16)) | frozenset(
@@ -47,6 +45,11 @@ def is_dicom_start(head: bytes) -> bool:
     return len(head) == START and tag in BARE_STARTS and (explicit or head[6:8] == b"\0\0")
 
 
+def is_whole(number: object) -> bool:
+    """Whether something is a whole number, also numpy's, and not true or false."""
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
 def read_frame(opened: DicomFile, frame: int | None, *, first: bool = False) -> Frame:
     """Read one frame.
 
@@ -67,22 +70,16 @@ def read_frame(opened: DicomFile, frame: int | None, *, first: bool = False) -> 
             got, fix = f"{opened.frames} frames", "Name a frame, counted from 0"
             raise ImageError(file, "a cine needs a frame number", got=got, fix=fix)
         warnings.warn(f"{file}: a cine of {opened.frames} frames; only its first frame is used", stacklevel=2)
-    if frame is not None and not 0 <= frame < opened.frames:
+    if frame is not None and not (is_whole(frame) and 0 <= frame < opened.frames):
         raise ImageError(file, f"frame must be between 0 and {opened.frames - 1}", got=frame)
     pixels = _pixels(opened, frame or 0)
     if str(value_of(opened.header, "BurnedInAnnotation") or "").strip().upper() == "YES":
-        _warn_once(f"{file}: BurnedInAnnotation is YES, and text in the picture is not removed")
+        warn_once(f"{file}: BurnedInAnnotation is YES, and text in the picture is not removed")
     with quiet():
         calibration = calibration_of(opened.header)
     if calibration.refused:
-        _warn_once(f"{file}: calibration refused: {calibration.refused}")
+        warn_once(f"{file}: calibration refused: {calibration.refused}")
     return pixels, calibration, (frame or 0) if opened.frames > 1 else None
-
-
-@lru_cache(maxsize=4096)
-def _warn_once(message: str) -> None:
-    """Once a file, not once a frame."""
-    logger.warning("%s", message)
 
 
 def _pixels(file: DicomFile, frame: int) -> NDArray[np.uint8]:
@@ -96,13 +93,18 @@ def _pixels(file: DicomFile, frame: int) -> NDArray[np.uint8]:
     except Exception as error:  # pydicom and its decoders raise many kinds; each means the same to the user
         fix = "Check the file with another viewer, or export it again"
         which = f"frame {frame} must" if file.frames > 1 else "must"
-        raise ImageError(file.path, f"{which} be a readable DICOM image", got=reason(error), fix=fix) from error
+        raise ImageError(
+            file.path, f"{which} be a readable DICOM image", got=unquoted(file.header, error), fix=fix
+        ) from error
 
 
 def _decode(file: DicomFile, data: bytes) -> NDArray[Any]:
     """The numbers of one frame; colour as RGB."""
     partial = file.photometric == "YBR_PARTIAL_422"
-    image = _single(file, data, "YBR_FULL_422" if partial else file.photometric)
+    photometric = "YBR_FULL_422" if partial else file.photometric
+    if file.samples == 3 and file.syntax in JPEG[:2] and not partial:
+        data, photometric = _true_colours(file, data)
+    image = _single(file, data, photometric)
     plugin = "" if file.syntax in (*NATIVE, RLE) else _plugin(file)
     if plugin == "gdcm":
         _check_depth(file)
@@ -114,13 +116,24 @@ def _decode(file: DicomFile, data: bytes) -> NDArray[Any]:
         if plugin:
             image.convert_pixel_data(HANDLERS.get(plugin, plugin))
         array = np.asarray(image.pixel_array)
-        if file.photometric in ("YBR_FULL", "YBR_FULL_422"):
-            array = np.asarray(convert_color_space(array, file.photometric, "RGB"))
+        if photometric in ("YBR_FULL", "YBR_FULL_422") and not partial:
+            array = np.asarray(convert_color_space(array, photometric, "RGB"))
     else:
         array = np.asarray(pixel_array(image, index=0, decoding_plugin=plugin, raw=partial))
+    array = array[:, : file.columns]  # without the half pair at the end of an odd row
     if array.shape[:2] != (file.rows, file.columns):
         raise ValueError(f"a picture of {array.shape[0]} x {array.shape[1]}")
     return _from_partial(array) if partial else array
+
+
+def _true_colours(file: DicomFile, data: bytes) -> tuple[bytes, str]:
+    """A JPEG and its photometric interpretation as its own markers tell it, which the header may get wrong."""
+    labelled, told = "RGB" if file.photometric == "RGB" else "YBR", stored_colours(data)
+    if told and told != labelled:
+        warn_once(f"{file.path}: the header says {file.photometric}, but the JPEG holds {told}, and is read so")
+    if labelled == "YBR" and told != "RGB" and not misleads(data):
+        return data, file.photometric
+    return with_colours(data, told or labelled), "RGB"  # which the decoder makes of either
 
 
 def _unended(file: DicomFile, data: bytes, frame: int) -> NDArray[Any]:
@@ -132,7 +145,7 @@ def _unended(file: DicomFile, data: bytes, frame: int) -> NDArray[Any]:
         raise file.damaged(frame, "compressed data cut off") from error
     if not whole:
         raise file.damaged(frame, "compressed data cut off")
-    _warn_once(f"{file.path}: the compressed data has no end marker; the picture is whole")
+    warn_once(f"{file.path}: the compressed data has no end marker; the picture is whole")
     return first
 
 
@@ -148,9 +161,10 @@ def _single(file: DicomFile, data: bytes, photometric: str) -> Any:
     image.file_meta.TransferSyntaxUID = UID(EXPLICIT if file.syntax == DEFLATED else file.syntax)
     image.is_little_endian = file.header.is_little_endian
     image.is_implicit_VR = file.header.is_implicit_VR
-    image.Rows, image.Columns, image.NumberOfFrames = file.rows, file.columns, 1
+    image.Rows, image.Columns, image.NumberOfFrames = file.rows, file.row_columns, 1
     image.SamplesPerPixel, image.PhotometricInterpretation = file.samples, photometric
-    image.BitsAllocated, image.BitsStored = file.bits, int(value_of(file.header, "BitsStored") or file.bits)
+    # Of uncompressed words all bits are wanted; which of them count is seen to later.
+    image.BitsAllocated, image.BitsStored = file.bits, file.bits if native or file.syntax == RLE else file.stored
     image.HighBit = image.BitsStored - 1
     image.PixelRepresentation = int(value_of(file.header, "PixelRepresentation") or 0)
     if file.samples > 1:
@@ -180,12 +194,11 @@ def _plugin(file: DicomFile) -> str:
 
 def _check_depth(file: DicomFile) -> None:
     """Refuse the depths that gdcm gets wrong without an error; pydicom 3 does so itself, pydicom 2 does not."""
-    stored = int(value_of(file.header, "BitsStored") or file.bits)
-    if file.syntax == JPEG[1] and stored != 8:
-        raise ValueError(f"lossy JPEG with {stored}-bit precision, which gdcm does not decode")
+    if file.syntax == JPEG[1] and file.stored != 8:
+        raise ValueError(f"lossy JPEG with {file.stored}-bit precision, which gdcm does not decode")
     signed = bool(value_of(file.header, "PixelRepresentation"))
-    if file.syntax in JPEG_LS and (stored in (6, 7) or (signed and stored < 8)):
-        raise ValueError(f"JPEG-LS with {stored}-bit precision, which gdcm does not decode")
+    if file.syntax in JPEG_LS and (file.stored in (6, 7) or (signed and file.stored < 8)):
+        raise ValueError(f"JPEG-LS with {file.stored}-bit precision, which gdcm does not decode")
 
 
 def _from_partial(ybr: NDArray[Any]) -> NDArray[np.uint8]:
@@ -202,44 +215,24 @@ def _from_partial(ybr: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _rgb(file: DicomFile, array: NDArray[Any]) -> NDArray[np.uint8]:
     """``(H, W, 3)`` uint8 of one decoded frame."""
+    # A compressed picture says itself how many bits it has, and its decoder puts them in place.
+    placed = file.syntax in (*NATIVE, RLE) and array.dtype.kind in "iu" and file.bits > 1
+    stored = stored_values(file.header, array, file.stored) if placed else Stored(array, file.stored)
+    note = ""
     if file.photometric == "PALETTE COLOR":
         try:
             from pydicom.pixels import apply_color_lut
         except ImportError:  # pydicom 2
             from pydicom.pixel_data_handlers.util import apply_color_lut
-        return to_rgb(to_bytes(apply_color_lut(array, file.header)))
-    if file.photometric in GREY:
-        grey = _grey(file.header, array)
-        return to_rgb(255 - grey if file.photometric == "MONOCHROME1" else grey)
-    stored = int(value_of(file.header, "BitsStored") or file.bits)
-    return to_rgb(array if array.dtype == np.uint8 else (array >> (stored - 8)).astype(np.uint8))
-
-
-def _grey(dataset: Any, array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Rescale and window as the file says, then its full range to 0-255."""
-    try:
-        from pydicom.pixels import apply_modality_lut, apply_voi_lut
-    except ImportError:  # pydicom 2
-        from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi_lut
-    low, high = _grey_range(dataset)
-    values = np.asarray(apply_voi_lut(apply_modality_lut(array, dataset), dataset), np.float64)
-    if not (low < high and np.isfinite([low, high]).all() and np.isfinite(values).all()):
-        raise ValueError("a rescale or window that gives no grey values")
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def _grey_range(dataset: Any) -> tuple[float, float]:
-    """The values that black and white have after rescale and window.
-
-    Source:
-        DICOM PS3.3, C.11.1.1 and C.11.2.1: a window's output spans what its input can span.
-    """
-    for table in ("VOILUTSequence", "ModalityLUTSequence"):
-        if dataset.get(table):
-            return 0.0, float(2 ** int(dataset[table].value[0].LUTDescriptor[2]) - 1)
-    bits, signed = int(dataset.get("BitsStored") or dataset.BitsAllocated), int(dataset.get("PixelRepresentation") or 0)
-    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-    if slope is not None and intercept is not None:
-        ends = (ends[0] * float(slope) + float(intercept), ends[1] * float(slope) + float(intercept))
-    return float(min(ends)), float(max(ends))
+        colours = apply_color_lut(stored.values, file.header)
+        pixels = to_rgb((colours >> (8 if colours.max() > 255 else 0)).astype(np.uint8))
+    elif file.photometric in GREY:
+        grey, note = to_grey(file.header, stored)
+        pixels = to_rgb(255 - grey if file.photometric == "MONOCHROME1" else grey)
+    else:
+        colours = stored.values
+        bits = used_bits(stored)
+        pixels = to_rgb(colours if colours.dtype == np.uint8 else (colours >> max(bits - 8, 0)).astype(np.uint8))
+    for each in filter(None, (stored.note, note)):
+        warn_once(f"{file.path}: {each}")
+    return pixels

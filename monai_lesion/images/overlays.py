@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion.errors import InputError
 
-REFERENCE, PREDICTION = (255, 40, 40), (60, 230, 60)
+REFERENCE, PREDICTION, BOUND = (255, 40, 40), (60, 230, 60), (120, 170, 255)
+BADGES = {"lesion": (60, 230, 60), "doubtful": (255, 190, 40), "nothing found": (170, 170, 170)}
 
 
 def draw_overlay(
-    image: NDArray[np.uint8], *, label: ArrayLike | None = None, pred: ArrayLike | None = None
+    image: NDArray[np.uint8],
+    *,
+    label: ArrayLike | None = None,
+    pred: ArrayLike | None = None,
+    bounds: Sequence[ArrayLike] = (),
+    badge: tuple[str, str] | None = None,
+    text: str = "",
 ) -> NDArray[np.uint8]:
     """Draw the contours of a reference and a predicted mask on a picture.
 
@@ -21,10 +29,13 @@ def draw_overlay(
         image: grey or RGB picture.
         label: reference mask, drawn in red.
         pred: predicted mask, drawn in green above it.
+        text: a line for the lower left corner.
+        bounds: masks of the smallest and the largest the lesion may be, drawn in thin blue lines.
+        badge: a decision, which gives the colour, and the text to write into the upper left corner.
 
     Shape:
         - image: ``(H, W)`` or ``(H, W, 3)`` uint8
-        - label, pred: ``(H, W)``
+        - label, pred, bounds: ``(H, W)``
 
     Returns:
         A new picture ``(H, W, 3)``.
@@ -47,15 +58,31 @@ def draw_overlay(
     grey = np.asarray(image)
     picture = Image.fromarray(grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2))
     draw = ImageDraw.Draw(picture)
-    for name, mask, colour in (("label", label, REFERENCE), ("pred", pred, PREDICTION)):
+    drawn = [("bounds", each, BOUND, 1) for each in bounds]
+    for name, mask, colour, width in (*drawn, ("label", label, REFERENCE, 2), ("pred", pred, PREDICTION, 2)):
         if mask is None:
             continue
         inside = np.asarray(mask) > 0
         if inside.shape != grey.shape[:2]:
             raise InputError(name, f"must have the picture's size {grey.shape[:2]}", got=inside.shape)
         for contour in find_contours(np.pad(inside, 1).astype(np.float32), 0.5):
-            draw.line([(float(column) - 1, float(row) - 1) for row, column in contour], fill=colour, width=2)
+            draw.line([(float(column) - 1, float(row) - 1) for row, column in contour], fill=colour, width=width)
+    if badge is not None:
+        _draw_badge(draw, *badge, height=picture.height)
+    if text:
+        corner = (4, picture.height - 4)
+        draw.rectangle(draw.textbbox(corner, text, anchor="lb"), fill=(0, 0, 0))
+        draw.text(corner, text, fill=REFERENCE, anchor="lb")
     return np.asarray(picture)
+
+
+def _draw_badge(draw: Any, decision: str, text: str, *, height: int) -> None:
+    from PIL import ImageFont
+
+    font, colour = ImageFont.load_default(size=min(20.0, max(10.0, height / 32))), BADGES[decision]
+    left, top, right, bottom = draw.textbbox((6, 5), text, font=font)
+    draw.rectangle([left - 4, top - 3, right + 4, bottom + 3], fill=(0, 0, 0), outline=colour)
+    draw.text((6, 5), text, fill=colour, font=font)
 
 
 def pick_by_percentile(values: Sequence[float], percentiles: Sequence[float]) -> list[int]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import ImageError
+from monai_lesion.files import no_file
 from monai_lesion.images.calibration import Calibration
 from monai_lesion.images.dicom_files import DicomFile, checked_image
 from monai_lesion.images.dicom_headers import Bounded, Opening, read_opening
-from monai_lesion.images.dicom_images import START, is_dicom_start, read_frame
+from monai_lesion.images.dicom_images import START, is_dicom_start, is_whole, read_frame
 from monai_lesion.images.pictures import (
     picture_size,
     read_picture,
@@ -48,7 +51,7 @@ class UltrasoundImage:
             share one. None for other files.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] = field(repr=False)
     spacing: tuple[float, float] | None
     path: str
     frame: int | None = None
@@ -71,13 +74,29 @@ class UltrasoundImage:
 
 def _checked(path: str | Path) -> Path:
     file = Path(path)
-    if not file.is_file():
-        raise ImageError(file, "must be an existing file", got="no such file" if not file.exists() else "a folder")
+    if (found := no_file(file)) is not None:
+        closed = found == "a folder" and not _may(file, os.R_OK | os.X_OK)
+        fix = "Copy it to this computer first" if re.match(r"https?:/", str(path)) else ""
+        fix = "Name the folder, or list its files" if set(str(path)) & set("*?") else fix
+        raise ImageError(file, "must be an existing file", got=f"{found}, no permission" if closed else found, fix=fix)
     if file.stat().st_size == 0:
         raise ImageError(file, "must not be empty", got="0 bytes", fix="Copy or export the file again")
-    if not os.access(file, os.R_OK):
+    if not _may(file, os.R_OK):
         raise ImageError(file, "must be readable", got="no permission")
     return file
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _check_content(content: bytes) -> None:
+    """Refuse bytes that only a file can be read from, for the readers of volumes know no other way."""
+    if not content:
+        raise ImageError("source", "must not be empty", got="0 bytes")
+    if content[:4] in (b"NRRD", b"Obje") or content[344:347] == b"n+1" or content[:2] == b"\x1f\x8b":
+        fix = "Save it and give its path"
+        raise ImageError("source", "bytes must be of a picture or a DICOM file", got="NIfTI, NRRD or MHA", fix=fix)
 
 
 class ImageFile:
@@ -86,15 +105,21 @@ class ImageFile:
     Pixels are read only by :meth:`read`.
 
     Args:
-        path: PNG, JPEG or another format of Pillow; DICOM; NIfTI, NRRD or MHA.
+        path: PNG, JPEG or another format of Pillow; DICOM; NIfTI, NRRD or MHA. Or the bytes of a picture or DICOM file.
 
     Raises:
         ImageError: when the file is missing, empty or cannot be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = _checked(path)
-        self._stream = Bounded(self.path)
+    def __init__(self, path: str | Path | bytes) -> None:
+        self._content = path if isinstance(path, bytes) else None
+        self._stream: BinaryIO
+        if isinstance(path, bytes):
+            self.path, self._stream = Path("source"), BytesIO(path)
+            _check_content(path)
+        else:
+            self.path = _checked(path)
+            self._stream = Bounded(self.path)
         self.is_dicom = is_dicom_start(self._stream.read(START))
         if not self.is_dicom:
             self.close()  # Pillow and the readers of volumes open files themselves
@@ -139,6 +164,9 @@ class ImageFile:
         """
         if self.is_dicom:
             return self._dicom.rows, self._dicom.columns
+        if self._content is not None:
+            rows, columns = self.read().pixels.shape[:2]
+            return rows, columns
         return volume_size(self.path) if is_volume(self.path) else picture_size(self.path)
 
     def read(self, frame: int | None = None, *, first: bool = False) -> UltrasoundImage:
@@ -151,14 +179,14 @@ class ImageFile:
         Raises:
             ImageError: when the file is damaged, is not a picture, or lacks the frame.
         """
-        file = self.path
+        file, name = self.path, "" if self._content is not None else str(self.path)
         if self.is_dicom:
             pixels, known, number = read_frame(self._dicom, frame, first=first)
-            return UltrasoundImage(
-                pixels, known.spacing, str(file), number, calibration=known, header=self._opening.header
-            )
-        if frame not in (None, 0):
+            return UltrasoundImage(pixels, known.spacing, name, number, calibration=known, header=self._opening.header)
+        if frame is not None and not (is_whole(frame) and frame == 0):
             raise ImageError(file, "frame must be 0 for a single picture", got=frame)
+        if self._content is not None:
+            return UltrasoundImage(read_picture(file, self._content), None, name)
         if is_volume(file):
             volume = read_volume(file)
             try:
@@ -194,7 +222,7 @@ def read_image(path: str | Path | ImageFile, *, frame: int | None = None) -> Ult
     """Read any picture as 8-bit RGB, upright.
 
     A JPEG, PNG or TIFF whose Exif data say that it lies on its side is turned, as viewers do. Opacity is dropped, and
-    16-bit pictures keep their high byte.
+    16-bit pictures keep the highest of the bits that they use: 12 of a scanner's 12.
 
     Args:
         path: PNG, JPEG or another format of Pillow; DICOM; the vector NIfTI that MONAI Label makes of colour DICOM.
@@ -209,24 +237,30 @@ def read_image(path: str | Path | ImageFile, *, frame: int | None = None) -> Ult
 
 
 def read_mask(path: str | Path) -> NDArray[np.bool_]:
-    """Read a mask, upright: ``(H, W)`` bool, True where the file is above 0.
+    """Read a mask, upright: ``(H, W)`` bool, True where :func:`read_mask_values` is above 0."""
+    return np.asarray(read_mask_values(path) > 0)
+
+
+def read_mask_values(path: str | Path, *, lossy: bool = False) -> NDArray[Any]:
+    """Read the values of a mask, upright: ``(H, W)``, 0 for background.
 
     Args:
         path: NIfTI, NRRD, MHA, or PNG of any mode: grey above 0, or the one colour of a palette. Transparent pixels are
             background.
+        lossy: whether a JPEG is allowed, whose values are only near those that were meant.
 
     Raises:
         ImageError: when the file is missing, damaged, coloured, stored with loss (JPEG), or not a mask.
     """
     file = _checked(path)
     if not is_volume(file):
-        return read_picture_mask(file)
+        return read_picture_mask(file, lossy=lossy)
     array = read_volume(file).array
     if array.ndim == 3:
         if (array != array[..., :1]).any():
             raise ImageError(file, "a mask must be grey", got="colours", fix="Save the mask with one channel")
         array = array[..., 0]
-    return np.asarray(array.T > 0)
+    return np.asarray(array.T)
 
 
 def read_masks(paths: Sequence[str | Path]) -> NDArray[np.bool_]:

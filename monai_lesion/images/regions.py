@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike
 
 TWO_DIMENSIONAL = 1  # RegionSpatialFormat
 TISSUE = 1  # RegionDataType
+BARS = (0xD, 0xE)  # RegionDataType of a grey or colour bar, which shows nothing of the patient
+OVER_TIME = (2, 3, 4)  # RegionSpatialFormat of an M-mode, a spectrum and a waveform
 CENTIMETRE = 3  # PhysicalUnitsXDirection, PhysicalUnitsYDirection
+SCALES = (1e-5, 100.0)  # millimetres a pixel; what lies outside is a mistake of the header
 SMALLEST = 16  # rows and columns of a region worth a crop
 
 Spacing = tuple[float, float]
@@ -28,6 +31,7 @@ class Region:
         right: column after the last.
         spacing: millimetres from row to row and from column to column; None where the header does not say.
         inside: whether the box lies in the image.
+        metric: whether its units are centimetres.
     """
 
     top: int
@@ -36,6 +40,7 @@ class Region:
     right: int
     spacing: Spacing | None = None
     inside: bool = True
+    metric: bool = field(default=True, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,8 +92,51 @@ def tissue_regions(dataset: Any) -> tuple[Region, ...]:
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         inside = 0 <= left <= right <= columns and 0 <= top <= bottom <= rows
         bottom, right = min(int(bottom) + 1, rows), min(int(right) + 1, columns)
-        found.append(Region(int(top), int(left), bottom, right, _spacing(item), inside))
+        found.append(Region(int(top), int(left), bottom, right, _spacing(item), inside, _is_metric(item)))
     return tuple(found)
+
+
+def has_other_scales(dataset: Any) -> bool:
+    """Whether some part of the picture has another scale than its tissue: an M-mode, a spectrum, a trace.
+
+    Args:
+        dataset: a ``pydicom.Dataset``.
+
+    Source:
+        DICOM PS3.3, C.8.5.5.1.1 (Region Spatial Format) and C.8.5.5.1.2 (Region Data Type).
+    """
+    steps = set()
+    try:
+        for item in dataset.get("SequenceOfUltrasoundRegions") or ():
+            if item.get("RegionSpatialFormat") in OVER_TIME:
+                return True
+            if item.get("RegionSpatialFormat") == TWO_DIMENSIONAL and item.get("RegionDataType") not in BARS:
+                steps.add(_spacing(item))
+    except Exception:  # pydicom converts when asked, and its converters raise many kinds
+        return True
+    return len(steps) > 1
+
+
+def outside_of(mask: ArrayLike, regions: Sequence[Region]) -> str:
+    """Say that a lesion lies outside the tissue, or in part; empty when it does not, or when the header says nothing.
+
+    Args:
+        mask: ``(H, W)``, above 0 in the lesion.
+        regions: of the header; they count when all of them lie in the image.
+
+    Example:
+        >>> outside_of([[0, 0, 1], [0, 0, 0]], [Region(0, 0, 2, 2)]), outside_of([[1, 0], [0, 0]], [Region(0, 0, 2, 2)])
+        ('outside every tissue region of the header', '')
+    """
+    lesion = np.asarray(mask) > 0
+    if not regions or not lesion.any() or not all(region.inside for region in regions):
+        return ""
+    if not any(lesion[region.slices].any() for region in regions):
+        return "outside every tissue region of the header"
+    rest = lesion.copy()
+    for region in regions:
+        rest[region.slices] = False
+    return "partly outside the tissue regions of the header" if rest.any() else ""
 
 
 def region_of_interest(regions: Sequence[Region]) -> Region | None:
@@ -114,11 +162,24 @@ def _number(value: Any) -> float:
 
 
 def _spacing(item: Any) -> Spacing | None:
-    units = item.get("PhysicalUnitsXDirection"), item.get("PhysicalUnitsYDirection")
     try:
         # A step may be negative: it counts from the reference pixel.
         row, column = abs(float(item.get("PhysicalDeltaY") or 0)), abs(float(item.get("PhysicalDeltaX") or 0))
     except (TypeError, ValueError):
         return None
-    known = units == (CENTIMETRE, CENTIMETRE) and 0 < row < np.inf and 0 < column < np.inf
-    return (round(row * 10, 9), round(column * 10, 9)) if known else None
+    spacing = round(row * 10, 9), round(column * 10, 9)
+    return spacing if _is_metric(item) and all(map(is_scale, spacing)) else None
+
+
+def is_scale(step: float) -> bool:
+    """Whether a picture of the body may have pixels of so many millimetres.
+
+    Example:
+        >>> [is_scale(step) for step in (0.1, 0.0, 1e-9, 500.0, float("nan"))]
+        [True, False, False, False, False]
+    """
+    return SCALES[0] <= step <= SCALES[1]
+
+
+def _is_metric(item: Any) -> bool:
+    return (item.get("PhysicalUnitsXDirection"), item.get("PhysicalUnitsYDirection")) == (CENTIMETRE, CENTIMETRE)

@@ -12,9 +12,13 @@ from typing import Any
 
 from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError, root_cause
-from monai_lesion.files import replacing_folder
+from monai_lesion.files import read_object, replacing_folder
+from monai_lesion.models.bundles import refuse_links
+from monai_lesion.models.descriptions import FILE
+from monai_lesion.models.folders import read_model
 
 CONFIGS = ("inference.json", "train.json", "metadata.json")  # all that MONAI Label reads
+CALIBRATION = "calibration.json"  # beside model.pt: how far its masks are to be believed
 LEFT = ("models", "eval", "__pycache__", ".*")  # of a bundle: other weights, logs, caches
 
 _MAIN = '''"""A MONAI Label app, made by monai-lesion {version}: start it as README.md says."""
@@ -48,7 +52,9 @@ def write_label_app(
 
     ::
 
-        output/main.py  README.md  model/lighter_unet/configs/...  model/lighter_unet/models/model.pt
+        output/main.py  README.md  model/lighter_unet/configs/...  model/lighter_unet/models/model.pt  calibration.json
+
+    The calibration is that of the model folder in which the weights lie; without one, masks have no decision.
 
     Args:
         output: new or empty folder.
@@ -61,12 +67,11 @@ def write_label_app(
         InputError: when the folder is in use or inside the bundle, or the bundle cannot be served.
         CheckpointError: when the weights are missing or belong to another network.
     """
-    import torch
-
     from monai_lesion.networks.checkpoints import load_weights
-    from monai_lesion.networks.weight_files import read_weights
+    from monai_lesion.networks.weight_files import read_weights, save_state
 
     target, root = Path(output).absolute(), Path(bundle).resolve()
+    refuse_links(root, LEFT)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(
             target, "must be a new or empty folder", got="a folder with files in it", fix="Choose another --output"
@@ -86,7 +91,9 @@ def write_label_app(
                 text = json.dumps(configs[name], indent=4, ensure_ascii=False)
                 (copy / "configs" / name).write_text(text + "\n", encoding="utf-8")
         (copy / "models").mkdir()
-        torch.save(read_weights(file).to_dict(), copy / "models" / "model.pt")
+        save_state(read_weights(file).to_dict(), copy / "models" / "model.pt")
+        if (file.parent / FILE).is_file() and (known := read_model(file.parent).description.calibration) is not None:
+            (copy / "models" / CALIBRATION).write_text(json.dumps(known) + "\n", encoding="utf-8")
         (partial / "main.py").write_text(_MAIN.format(version=__version__), encoding="utf-8")
         readme = _README.format(name=root.name, version=__version__, notice=NOTICE, command=start_command(target))
         (partial / "README.md").write_text(readme, encoding="utf-8")
@@ -164,10 +171,7 @@ def _configs(root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         file = root / "configs" / name
         if not file.is_file():
             raise InputError(root, f"must be a bundle with configs/{name}", got="no such file")
-        try:
-            contents[name] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(file, "must be JSON", got=error) from error
+        contents[name] = read_object(file)
     for key, value in overrides.items():
         place = key.replace("::", "#").split("#")
         if place[0] not in contents["inference.json"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,9 @@ from torch import nn
 from monai_lesion.errors import InputError
 
 Maps = Callable[[torch.Tensor, nn.Module], torch.Tensor]
+
+ENTROPY = "epistemic_entropy"  # where MONAI Label keeps scores
+DOUBT = ("decision", "trust", ENTROPY)  # what says how far an image's mask is to be believed
 
 
 @torch.no_grad()
@@ -72,3 +76,25 @@ def uncertainty(maps: torch.Tensor) -> float:
     """
     mean = maps.float().mean(0)
     return float(entropy(mean).sum() / (mean.sum() + 1))
+
+
+def doubt(known: Mapping[str, Any]) -> tuple[int, float]:
+    """Order images, the one whose mask is least to be believed first.
+
+    First come those whose decision is "doubtful" or "nothing found", then the others with a trust, both by trust; then
+    those with a score, the most uncertain first; then the rest.
+
+    Args:
+        known: what the server keeps about an image: ``decision``, ``trust`` and ``epistemic_entropy``, if anything.
+
+    Example:
+        >>> images = [{}, {"epistemic_entropy": 2.0}, {"epistemic_entropy": 3.0}, {"trust": 0.9}, {"trust": 0.4}]
+        >>> sorted([*images, {"decision": "doubtful", "trust": 0.6}], key=doubt)[:3]
+        [{'decision': 'doubtful', 'trust': 0.6}, {'trust': 0.4}, {'trust': 0.9}]
+    """
+    decision, trust, score = (known.get(key) for key in DOUBT)
+    if decision not in (None, "lesion"):
+        return 0, 0.0 if trust is None else float(trust)
+    if trust is not None:
+        return 1, float(trust)
+    return (3, 0.0) if score is None else (2, -float(score))

@@ -22,13 +22,14 @@ from numpy.typing import ArrayLike
 
 from monai_lesion.errors import InputError
 from monai_lesion.measures.masks import checked_mask, checked_steps
-from monai_lesion.measures.outlines import Floats, axes_of, largest_part, outline_of, perimeter_of
+from monai_lesion.measures.outlines import Floats, axes_of, largest_part, perimeter_of
 
 Point = tuple[float, float]  # row, column
 Ends = tuple[Point, Point]
 
 UCUM = {"mm": "mm", "mm2": "mm2", "mm3": "mm3", "ml": "mL", "px": "{pixels}", "px2": "{pixels}"}
 POWERS = str.maketrans("23", "²³")
+QUANTITIES = ("long_axis", "short_axis", "width", "height", "area", "perimeter", "equivalent_diameter", "depth")
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Quantity:
     """A number with its unit.
 
     Args:
-        value: the number.
+        value: the number; NaN of what is not there, which prints as "none".
         unit: "mm", "mm2", "mm3", "ml", "px" or "px2".
 
     Example:
         >>> size = Quantity(104.26, "mm2")
-        >>> print(size, size.ucum, size.to_dict())
-        104.3 mm² mm2 {'value': 104.26, 'unit': 'mm2'}
+        >>> print(size, size.ucum, size.to_dict(), float(size), f"{size:.2f}")
+        104.3 mm² mm2 {'value': 104.26, 'unit': 'mm2'} 104.26 104.26
     """
 
     value: float
@@ -57,13 +58,23 @@ class Quantity:
         """Number and unit, for JSON."""
         return {"value": round(self.value, 3), "unit": self.unit}
 
+    def __float__(self) -> float:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
+
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "none"
         return f"{self.value:.{2 if self.unit == 'ml' else 1}f} {self.unit.translate(POWERS)}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measurements:
     """The sizes of one lesion in one view. Points are (row, column) in pixels whatever the unit of the sizes.
+
+    They are false where there is no lesion; every number is NaN then, and every size prints as "none".
 
     Args:
         long_axis: longest distance between two points of the outline (maximum Feret diameter).
@@ -98,6 +109,39 @@ class Measurements:
     spacing: tuple[float, float] | None
     components: int
     at_border: bool
+
+    @classmethod
+    def nothing(cls, spacing: tuple[float, float] | None = None) -> Measurements:
+        """What is measured in a picture without a lesion.
+
+        Args:
+            spacing: row and column step in millimetres; None for sizes in pixels.
+
+        Example:
+            >>> empty = Measurements.nothing()
+            >>> bool(empty), str(empty.long_axis), float(empty.area)
+            (False, 'none', nan)
+        """
+        length, area = (Quantity(math.nan, unit) for unit in (("px", "px2") if spacing is None else ("mm", "mm2")))
+        point = math.nan, math.nan
+        return cls(
+            **{name: area if name == "area" else length for name in QUANTITIES},
+            centroid=point,
+            long_axis_ends=(point, point),
+            short_axis_ends=(point, point),
+            contour=np.empty((0, 2)),
+            spacing=spacing,
+            components=0,
+            at_border=False,
+        )
+
+    def __bool__(self) -> bool:
+        return self.components > 0
+
+    def __repr__(self) -> str:
+        if not self:
+            return "Measurements(no lesion)"
+        return f"Measurements({', '.join(f'{name}={getattr(self, name)}' for name in QUANTITIES)})"
 
     def to_dict(self, *, contour: bool = False) -> dict[str, Any]:
         """Everything with its unit, for JSON; on request with the points of the outline."""
@@ -183,12 +227,11 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
     if not inside.any():
         fix = "Skip pictures without a lesion"
         raise InputError("mask", "must hold a lesion to measure", got="an empty mask", fix=fix)
-    lesion, (row, column), components = largest_part(inside)
+    lesion, (row, column), components, contour = largest_part(inside)
     if not 0 <= top <= row:
         raise InputError("top", f"must lie between 0 and the lesion's first row, {row}", got=top)
 
     count, corner, size = int(lesion.sum()), np.array([row, column], float), np.array(lesion.shape)
-    contour = outline_of(lesion)
     long_ends, short_ends = axes_of(contour * steps)
     area = count * float(steps.prod())
     length, square = ("px", "px2") if spacing is None else ("mm", "mm2")
@@ -201,7 +244,7 @@ def measure(mask: ArrayLike, spacing: Sequence[float] | None = None, *, top: int
         perimeter=Quantity(perimeter_of(lesion, steps), length),
         equivalent_diameter=Quantity(math.sqrt(4 * area / math.pi), length),
         depth=Quantity(float((row - top) * steps[0]), length),
-        centroid=_point(np.argwhere(lesion).mean(axis=0) + corner),
+        centroid=_point(np.array([_middle(lesion.sum(axis=axis)) for axis in (1, 0)]) + corner),
         long_axis_ends=_upper_first(long_ends / steps + corner),
         short_axis_ends=_upper_first(short_ends / steps + corner),
         contour=contour + corner,
@@ -269,6 +312,11 @@ def _rounded(points: Sequence[Point]) -> list[list[float]]:
 
 def _point(pair: Floats) -> Point:
     return float(pair[0]), float(pair[1])
+
+
+def _middle(counts: Floats) -> float:
+    """The mean place of pixels that are counted by row or by column; exact, as the sums are whole."""
+    return float(counts @ np.arange(len(counts))) / float(counts.sum())
 
 
 def _upper_first(ends: Floats) -> Ends:

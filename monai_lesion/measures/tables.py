@@ -19,6 +19,7 @@ import numpy as np
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
+from monai_lesion.measures.decisions import INSIDE, JUDGED, summarise_decisions
 from monai_lesion.measures.lesions import COUNTS, has_lesion, lesion_cells, summarise_lesions
 from monai_lesion.measures.metrics import FAILURES, MEASURES
 
@@ -39,7 +40,8 @@ def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[s
         deviation, ddof 1; nan for one image), ``q25``, ``median``, ``q75``, nan when no image has it; and
         ``by``: ``{column: {value: the same}}``. If the images give their ``lesions``, Dice is over those that have
         one, and ``lesions``, ``lesions_found`` and ``without_lesion`` are counted, see
-        :func:`monai_lesion.measures.lesions.summarise_lesions`.
+        :func:`monai_lesion.measures.lesions.summarise_lesions`. If they give their ``decision``, ``trust`` holds
+        :func:`monai_lesion.measures.decisions.summarise_decisions`.
 
     Raises:
         InputError: when there are no records, a record lacks a key, or a column of ``by`` is unknown.
@@ -51,8 +53,9 @@ def summarise(records: Iterable[Record], by: str | Sequence[str] = ()) -> dict[s
         >>> summary["missed"], summary["dice"]["mean"], summary["hd95"]["n"]
         (1, 0.0, 0)
     """
+    known_columns = {*MEASURES, *FAILURES, *COUNTS, *JUDGED, *INSIDE}
     rows, columns = _checked_records(records), [by] if isinstance(by, str) else list(by)
-    known = list(dict.fromkeys(key for row in rows for key in row if key not in (*MEASURES, *FAILURES, *COUNTS)))
+    known = list(dict.fromkeys(key for row in rows for key in row if key not in known_columns))
     for column in columns:
         if column not in known:
             raise InputError("by", f"must name columns of the manifest: {', '.join(known)}", got=column)
@@ -84,6 +87,7 @@ def _summary(rows: Sequence[Record]) -> dict[str, Any]:
         **counts,
         "failures": sum(any(row[flag] for flag in FAILURES) for row in rows),
         **summarise_lesions(rows),
+        **({"trust": judged} if (judged := summarise_decisions(rows)) else {}),
         # The distances of a picture without a lesion are nan already.
         **{name: _statistics([row[name] for row in rows if has_lesion(row)]) for name in MEASURES},
     }
@@ -130,6 +134,24 @@ def write_tables(
     _replace(folder / "per_case.csv", _csv_text(_per_case(rows)))
     _replace(folder / "summary.json", json.dumps(_nan_to_none(summary), indent=2, allow_nan=False) + "\n")
     return summary
+
+
+def read_images(file: Path) -> list[dict[str, Any]]:
+    """Read the rows of a ``per_image.csv``: measures as numbers, nan where there is none, flags as 0 and 1.
+
+    Raises:
+        InputError: names the row that lacks one.
+    """
+    with file.open(newline="", encoding="utf-8") as table:
+        rows: list[dict[str, Any]] = list(csv.DictReader(table))
+    for number, row in enumerate(rows):
+        try:
+            row.update({name: float(row[name]) if row[name] else math.nan for name in MEASURES})
+            row.update({name: int(row[name]) for name in FAILURES})
+            row.update({name: int(row[name]) for name in COUNTS if row.get(name)})
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{file}, row {number + 1}", f"must have {', '.join(MEASURES)}", got=error) from error
+    return rows
 
 
 def _per_case(rows: Sequence[Record]) -> list[Record]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from monai.transforms import Compose
 from torch import nn
 
 from monai_lesion.errors import InputError, root_cause
+from monai_lesion.files import read_object
 from monai_lesion.models.descriptions import WEIGHTS
 from monai_lesion.models.trained_networks import input_size_for, network_def_of
 from monai_lesion.networks.checkpoints import load_weights
@@ -72,8 +72,7 @@ def read_bundle(
     config = root / "configs" / "inference.json"
     if not config.is_file():
         raise InputError(root, "must be a bundle with configs/inference.json", got="no such file")
-    parser = ConfigParser()
-    parser.read_config(str(config))
+    parser = ConfigParser(read_object(config))
     parser["bundle_root"], parser["device"] = str(root), "cpu"
     file = Path(weights or root / "models" / WEIGHTS)
     if "weights" in parser.config:
@@ -148,4 +147,4 @@ def _value(parser: ConfigParser, key: str) -> Any:
 
 def _version(root: Path) -> str:
     file = root / "configs" / "metadata.json"
-    return str(json.loads(file.read_text(encoding="utf-8")).get("version", "")) if file.is_file() else ""
+    return str(read_object(file).get("version", "")) if file.is_file() else ""

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from monai_lesion.errors import InputError
@@ -38,17 +41,43 @@ def bundle_folder() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / CHECKOUT
 
 
+def refuse_links(root: Path, leave_out: Sequence[str] = ()) -> None:
+    """Refuse a link in a folder that is about to be copied: it could bring any file of this machine, or never end.
+
+    Args:
+        root: the folder; it may be a link itself.
+        leave_out: patterns of names that are not copied.
+
+    Raises:
+        InputError: names the link.
+    """
+    for place, folders, files in os.walk(root):
+        folders[:], files = ([each for each in names if not _left(each, leave_out)] for names in (folders, files))
+        for name in (*folders, *files):
+            if os.path.islink(path := os.path.join(place, name)):
+                fix = "Put the file itself there, or take the link away"
+                raise InputError(path, "must be a file or folder of the bundle", got="a link", fix=fix)
+
+
+def _left(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def bundle_files(root: Path) -> list[str]:
     """List the files that belong to a bundle, as paths in its folder; without weights.
 
     Args:
         root: folder of the bundle.
 
+    Raises:
+        InputError: when a link is among them.
+
     Example:
         >>> bundle_files(Path("no/such/folder"))
         []
     """
     files = [root / "LICENSE"] if (root / "LICENSE").is_file() else []
+    refuse_links(root, ("models", "eval", "__pycache__", ".*", "#*"))
     for folder, endings in ENDINGS.items():
         files += [file for file in (root / folder).rglob("*") if file.is_file() and file.suffix in endings]
     names = sorted(file.relative_to(root).as_posix() for file in files)

@@ -13,6 +13,7 @@ from typing import Any
 from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError
 from monai_lesion.files import file_sha256, read_object, replacing
+from monai_lesion.models.calibrations import check_calibration
 from monai_lesion.pipeline.steps import Steps
 
 SCHEMA = 2
@@ -40,7 +41,8 @@ class ModelDescription:
             logits.
         network_def: class and arguments to rebuild the network; None for one from outside
             :mod:`monai_lesion.networks`.
-        calibration: calibration of decision, trust and intervals; None without one.
+        calibration: calibration of decision, trust and intervals, see :mod:`monai_lesion.models.calibrations`; None
+            without one.
         inputs: type and shape of each.
         outputs: type and shape of each.
         opset: ONNX opset; None for TorchScript.
@@ -110,6 +112,8 @@ class ModelDescription:
         missing = [name for name in FORMATS[content["format"]] if name not in content["files"]]
         if missing:
             raise InputError(where, f"files must give the hash of {missing[0]}", got="nothing")
+        if content["calibration"] is not None:
+            check_calibration(content["calibration"], content["weights_id"], where)
         try:
             steps = Steps.of(content)
         except InputError as error:

@@ -73,14 +73,17 @@ class ModelFolder:
             CheckpointError: when the weights do not fit.
         """
         from monai_lesion.networks.checkpoints import load_weights
-        from monai_lesion.networks.definitions import build_network
+        from monai_lesion.networks.definitions import build_for
+        from monai_lesion.networks.weight_files import read_weights
 
         definition = self.description.network_def
         if definition is None or WEIGHTS not in self.description.files or self.description.model == WEIGHTS:
             got = "a model alone"
             raise InputError(self.path, f"must hold {WEIGHTS} and a network_def for PyTorch", got=got, fix="Use onnx")
         check_file(self.weights, self.description.files[WEIGHTS])
-        return load_weights(build_network(definition), self.weights).eval()
+        weights = read_weights(self.weights)
+        network = build_for(definition, weights.state, self.path / FILE)
+        return load_weights(network, self.weights, weights).eval()
 
 
 def read_model(folder: str | Path) -> ModelFolder:
@@ -107,6 +110,7 @@ def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
         InputError: for a runtime or a precision that the model cannot have, or a package that is not installed.
     """
     known, name = model.description, execution.runtime
+    _check_code(known, model.path, execution)
     if known.end_to_end:
         raise InputError(model.path, "must hold the network alone", got="an end-to-end model")
     if isinstance(name, Runtime):
@@ -134,7 +138,13 @@ def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
 
     execution.check_cpu()
     kind: Callable[..., Runtime] = OnnxRuntime if name == "onnx" else OpenVinoRuntime
-    return kind(model.model, precision=wanted)
+    return kind(model.model, precision=wanted, threads=execution.threads)
+
+
+def _check_code(known: ModelDescription, folder: Path, execution: Execution) -> None:
+    if known.format == "torchscript" and not execution.code:
+        fix = "Ask for it as ONNX; or, if you trust whoever made it, leave --no-code out"
+        raise InputError(folder, "must not be TorchScript, which is a program", got=known.model, fix=fix)
 
 
 def _opened_anew(model: ModelFolder, execution: Execution) -> Runtime:
@@ -185,6 +195,7 @@ class WholeModel:
 
     def __init__(self, model: ModelFolder, execution: Execution) -> None:
         known = model.description
+        _check_code(known, model.path, execution)
         if not known.end_to_end:
             raise InputError(model.path, "must be an end-to-end model", got="a network alone")
         if execution.runtime not in (None, known.format) or not execution.on_cpu:

@@ -15,7 +15,7 @@ from torch import nn
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks.checkpoints import describe
-from monai_lesion.networks.definitions import build_network, definition_of
+from monai_lesion.networks.definitions import build_for, definition_of
 from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.networks.weight_files import read_weights
 from monai_lesion.pipeline.steps import Steps
@@ -47,7 +47,7 @@ def network_for(weights: str | Path, network: nn.Module) -> nn.Module:
     if found.network_def is None or describe(found.state) == describe(network.state_dict()):
         return network
     logger.info("network: %s, as %s was trained", describe(found.state), weights)
-    return build_network(without_pretraining(found.network_def))
+    return build_for(found.network_def, found.state, weights)
 
 
 def network_def_of(weights: str | Path) -> dict[str, Any] | None:
@@ -59,12 +59,11 @@ def network_def_of(weights: str | Path) -> dict[str, Any] | None:
         CheckpointError: when the file is missing or damaged.
         InputError: when it names anything else.
     """
-    definition = read_weights(weights).network_def
-    if definition is None:
+    found = read_weights(weights)
+    if found.network_def is None:
         return None
-    definition = dict(without_pretraining(definition))
-    build_network(definition)
-    return definition
+    build_for(found.network_def, found.state, weights)
+    return dict(without_pretraining(found.network_def))
 
 
 def input_size_for(weights: str | Path, spatial_size: Sequence[int], *, named: bool | None = None) -> tuple[int, ...]:

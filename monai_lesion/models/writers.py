@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import InputError
-from monai_lesion.files import file_sha256
+from monai_lesion.files import file_sha256, partial_prefix, sweep
 from monai_lesion.machine.packages import load_package, versions
 from monai_lesion.models.descriptions import (
     FILE,
@@ -112,8 +112,13 @@ def write_model_folder(
         made_with=versions(["torch", "onnx", "openvino", "nncf"]),
     )
     target.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".partial-", dir=target) as partial:
-        _write_model(network, Path(partial), description, int8)
+    sweep(target)
+    with TemporaryDirectory(prefix=partial_prefix(), dir=target) as partial:
+        try:
+            _write_model(network, Path(partial), description, int8)
+        except OSError as error:  # a full disk names no file
+            error.filename = str(target / description.model)
+            raise
         files = {file: file_sha256(Path(partial) / file) for file in FORMATS[format]}
         if WEIGHTS not in files and (target / WEIGHTS).is_file():
             files[WEIGHTS] = file_sha256(target / WEIGHTS)
@@ -153,7 +158,7 @@ def _write_model(
     network: nn.Module, folder: Path, description: ModelDescription, int8: CalibrationImages | None
 ) -> None:
     steps, format, whole = description.steps, description.format, description.end_to_end
-    told = {key: value for key, value in description.to_dict().items() if key != "files"}
+    told = {key: value for key, value in description.to_dict().items() if key not in ("files", "calibration")}
     metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}
     rgb, file = takes_rgb(network, steps.channel_order), folder / description.model
     if format == "torchscript":
@@ -197,14 +202,17 @@ def _tensors(network: nn.Module, steps: Steps, format: str, end_to_end: bool) ->
 
 def copy_client(folder: Path) -> None:
     """Copy the client into a folder: modules of this package, changed to import each other from there."""
+    from monai_lesion import errors
     from monai_lesion.machine import reporting
-    from monai_lesion.models import client
+    from monai_lesion.measures import judgements
+    from monai_lesion.models import calibrations, client
     from monai_lesion.pipeline import operations
     from monai_lesion.runtimes import sessions
 
-    for module in (client, operations, sessions, reporting):
+    for module in (client, calibrations, judgements, errors, operations, sessions, reporting):
         source = Path(str(module.__file__))
         text = source.read_text(encoding="utf-8")
-        for room in ("machine", "pipeline", "runtimes"):
+        text = text.replace("from monai_lesion.errors import", "from errors import")
+        for room in ("machine", "measures", "models", "pipeline", "runtimes"):
             text = text.replace(f"from monai_lesion.{room}.", "from ")
         (folder / source.name).write_text(text, encoding="utf-8")

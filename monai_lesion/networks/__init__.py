@@ -3,6 +3,7 @@
 from monai_lesion.networks.contracts import SegmentationNetwork, logits_of
 from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
 from monai_lesion.networks.encoder_unet import EncoderUNet
+from monai_lesion.networks.ensembles import Ensemble
 from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.trust_heads import TrustHeads
 from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
@@ -11,6 +12,7 @@ __all__ = [
     "FCN",
     "DeepLabV3Plus",
     "EncoderUNet",
+    "Ensemble",
     "LightUNet",
     "LighterUNet",
     "SegmentationNetwork",

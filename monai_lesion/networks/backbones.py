@@ -11,10 +11,10 @@ from torch import nn
 
 
 class SamePadding(nn.Conv2d):
-    """A strided convolution that pads as TensorFlow does: one zero more after than before.
+    """A strided convolution that pads as TensorFlow does: one more zero after the input than before it.
 
-    PyTorch pads both ends alike, so that its strided convolution looks at other pixels than the one a network of
-    TensorFlow learned with. The stride must divide the sides of the input.
+    PyTorch pads both ends alike, so its strided convolution sees different pixels from those that a TensorFlow network
+    was trained on. The stride must divide the sides of the input.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,7 @@ def convolution(
     norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
     same: bool = False,
 ) -> nn.Sequential:
-    """A convolution without bias that keeps the size, batch normalisation and an activation.
+    """Build a convolution without bias that keeps the size, batch normalisation and an activation.
 
     ::
 
@@ -50,10 +50,10 @@ def convolution(
         kernel_size: 1, 3, 5 or 7.
         stride: step of the convolution.
         dilation: step within the kernel, the atrous rate.
-        groups: groups of channels that are convolved apart.
-        act: the activation; None for none.
+        groups: number of channel groups that are convolved separately.
+        act: class of the activation; None leaves it out.
         norm: makes the normalisation from the number of channels.
-        same: whether a strided convolution pads as TensorFlow's, see :class:`SamePadding`.
+        same: whether a strided convolution pads as TensorFlow does, see :class:`SamePadding`.
     """
     kind, padding = nn.Conv2d, dilation * (kernel_size // 2)
     if same and stride > 1:
@@ -64,7 +64,7 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """The block of MobileNetV2: widen, convolve each channel by itself, narrow; added where the shape is kept.
+    """The block of MobileNetV2: widen, convolve each channel separately, narrow; the input is added if the shape stays.
 
     ::
 
@@ -76,7 +76,7 @@ class InvertedResidual(nn.Module):
         out_channels: number of output channels.
         stride: stride of the depthwise convolution.
         dilation: dilation of the depthwise convolution.
-        expansion: how many times wider the middle is; 1 leaves the first convolution out.
+        expansion: how many times wider the middle is; 1 leaves out the first convolution.
         kernel_size: kernel size of the depthwise convolution.
         norm: see :func:`convolution`.
         same: see :func:`convolution`.
@@ -142,11 +142,11 @@ class Bottleneck(nn.Module):
 
 
 class Backbone(nn.Module):
-    """What DeepLab v3+ asks of a backbone: the features at 1/4 and at 1/16 of the resolution.
+    """What DeepLab v3+ needs from a backbone: features at 1/4 and 1/16 of the resolution.
 
     Args:
-        early: layers to 1/4.
-        late: layers from there to 1/16.
+        early: layers down to 1/4.
+        late: layers from 1/4 down to 1/16.
         low_level_channels: channels at 1/4.
         out_channels: channels at 1/16.
 
@@ -161,13 +161,13 @@ class Backbone(nn.Module):
         self.low_level_channels, self.out_channels = low_level_channels, out_channels
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute both."""
+        """Compute the features at both resolutions."""
         low = self.early(x)
         return low, self.late(low)
 
 
-# Of MobileNetV2, table 2: expansion, channels, blocks, stride of the first block, rate; the last stride (of the 160
-# channels) is removed, and the rate of what follows it doubled. The layer of 1280 channels is left out.
+# Table 2 of the MobileNetV2 paper: expansion, channels, blocks, stride of the first block, rate. The last stride (of
+# the 160 channels) is removed, and the rate of what follows it doubled. The layer of 1280 channels is left out.
 MOBILENETV2 = (
     (1, 16, 1, 1, 1),
     (6, 24, 2, 2, 1),
@@ -180,7 +180,7 @@ MOBILENETV2 = (
 
 
 def mobilenetv2(in_channels: int = 3) -> Backbone:
-    """MobileNetV2 to its 320 channels at output stride 16; low-level features of 24 channels.
+    """Build MobileNetV2 up to its 320 channels at output stride 16; its low-level features have 24 channels.
 
     Source:
         Sandler et al., *MobileNetV2: Inverted residuals and linear bottlenecks*, CVPR 2018.
@@ -197,7 +197,7 @@ def mobilenetv2(in_channels: int = 3) -> Backbone:
     return Backbone(nn.Sequential(*early), nn.Sequential(*late), 24, channels)
 
 
-# Of ResNet-101: channels of the 3 x 3 convolutions, stride of the first block, rate of each block.
+# ResNet-101: channels of the 3 x 3 convolutions, stride of the first block, rate of each block.
 RESNET101 = (
     (64, 1, (1,) * 3),
     (128, 2, (1,) * 4),
@@ -207,7 +207,7 @@ RESNET101 = (
 
 
 def resnet101(in_channels: int = 3) -> Backbone:
-    """ResNet-101 at output stride 16, rates 2, 4, 8 in its last stage; low-level features of 256 channels.
+    """Build ResNet-101 at output stride 16, rates 2, 4, 8 in its last stage; its low-level features have 256 channels.
 
     Source:
         He et al., *Deep residual learning for image recognition*, CVPR 2016; the rates of Chen et al., *Rethinking

@@ -7,32 +7,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks.definitions import definition_of
 from monai_lesion.networks.recognition import describe, override
 from monai_lesion.networks.trust_heads import TrustHeads
-from monai_lesion.networks.weight_files import read_state, read_weights
+from monai_lesion.networks.weight_files import Weights, read_state, read_weights
 
 __all__ = ["describe", "load_weights", "read_state", "start_from"]
 logger = logging.getLogger(__name__)
 
 
-def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
+def load_weights(network: nn.Module, path: str | Path, weights: Weights | None = None) -> nn.Module:
     """Load ``{"model": state_dict}`` into a network.
 
     Args:
         network: the network; changed in place.
         path: the file.
+        weights: what was read of it, where it was; None reads it.
 
     Returns:
         The network.
 
     Raises:
-        CheckpointError: when the file is missing, damaged, or belongs to another variant.
+        CheckpointError: when the file is missing, damaged, or belongs to another variant, or holds numbers that are
+            not finite.
     """
-    weights, own = read_weights(path), network.state_dict()
+    weights, own = weights or read_weights(path), network.state_dict()
     state = weights.state
     wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
     wrong += [name for name in state if name not in own]
@@ -48,6 +51,10 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     if None not in strides and strides[0] != strides[1]:  # the shapes are the same
         fix = f"Set network_def#stride to {strides[1]}"
         raise CheckpointError(path, f"must hold weights of stride {strides[0]}", got=strides[1], fix=fix)
+    broken = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        got = f"NaN or infinity in {len(broken)} of {len(state)} tensors, first {broken[0]}"
+        raise CheckpointError(path, "must hold finite numbers", got=got, fix="Train it again, or take an earlier file")
     network.load_state_dict(state)
     return network
 

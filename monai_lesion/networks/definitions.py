@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from monai_lesion.errors import InputError
-from monai_lesion.networks.recognition import identify
+from monai_lesion.networks.ensembles import Ensemble
+from monai_lesion.networks.recognition import identify, without_pretraining
 from monai_lesion.networks.trust_heads import TrustHeads
 
 TARGET = "_target_"
@@ -41,6 +43,31 @@ def build_network(network_def: Mapping[str, Any], *, any_class: bool = False) ->
     return _build(network_def, "network_def", any_class)
 
 
+def build_for(network_def: Mapping[str, Any], state: Mapping[str, torch.Tensor], where: object) -> nn.Module:
+    """Build the network that came with weights, in random ones, if it has no more numbers than these.
+
+    They are counted before they take memory, for a few digits in a file can ask for all there is. ImageNet weights are
+    left out, see :func:`~monai_lesion.networks.recognition.without_pretraining`.
+
+    Args:
+        network_def: see :func:`build_network`.
+        state: the weights.
+        where: the file that the definition stands in, for the message.
+
+    Raises:
+        InputError: as :func:`build_network` does, and for a larger network than that of the weights.
+    """
+    definition = without_pretraining(network_def)
+    most, rule = sum(tensor.numel() for tensor in state.values()), "network_def must be the network of the weights"
+    if repr(definition).count(repr(TARGET)) > len(state):
+        raise InputError(where, rule, got="more networks than they have tensors")
+    with torch.device("meta"):
+        numbers = sum(tensor.numel() for tensor in build_network(definition).state_dict().values())
+    if numbers > most:
+        raise InputError(where, rule, got=f"{numbers} numbers for {most}")
+    return build_network(definition)
+
+
 def definition_of(network: nn.Module, *, dropout: bool = False) -> dict[str, Any] | None:
     """The ``network_def`` of one of our networks, told by its tensors; None for any other.
 
@@ -64,6 +91,9 @@ def definition_of(network: nn.Module, *, dropout: bool = False) -> dict[str, Any
         arguments["network"] = definition_of(network.network, dropout=dropout)
         if arguments["network"] is None:
             return None
+    if isinstance(network, Ensemble):
+        arguments["networks"] = [definition_of(each, dropout=dropout) for each in network.networks]
+        return None if None in arguments["networks"] else {TARGET: f"{ROOM}.Ensemble", **arguments}
     if dropout:
         arguments["dropout"] = _dropout(network)
     return {"_target_": f"{ROOM}.{found[0].__name__}", **arguments}
@@ -91,8 +121,11 @@ def _build(definition: Any, where: str, any_class: bool) -> nn.Module:
         arguments[name] = _argument(value, f"{where}#{name}", any_class)
     try:
         network = kind(**arguments)
-    except TypeError as error:
-        raise InputError(where, f"must have arguments that {target} takes", got=error) from error
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError) as error:
+        got = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(where, f"must have arguments that {target} takes", got=got) from error
     if not isinstance(network, nn.Module):
         raise InputError(where, "must be a network, an nn.Module", got=f"{target}, {type(network).__name__}")
     return network

@@ -1,4 +1,4 @@
-"""The EfficientNet-Lite encoders, and their weights from ImageNet."""
+"""The EfficientNet-Lite encoders and their ImageNet weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monai_lesion.networks.weight_files import read_state
 
 
 class Layout(NamedTuple):
-    """What the sizes of EfficientNet-Lite differ in: channels and blocks of the seven stages."""
+    """Channels and blocks of the seven stages, in which the sizes of EfficientNet-Lite differ."""
 
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
@@ -41,20 +41,20 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite without its classifier: the features at 1/2, 1/4 ... of the resolution.
+    """EfficientNet-Lite without its classifier: features at 1/2, 1/4 ... of the resolution.
 
     ::
 
         image -- 3 x 3, stride 2 -- stage 1 (1/2) -- 2 (1/4) -- 3 (1/8) -- 4, 5 (1/16) -- 6, 7 (1/32)
 
-    A stage is a row of inverted residuals with ReLU6 and without squeeze-and-excitation, which 8-bit arithmetic and
-    WebAssembly take well. Strided convolutions pad as TensorFlow's, where the weights were learned. Blocks are not
-    dropped at random in training, as ImageNet's recipe does.
+    A stage is a row of inverted residuals with ReLU6 and without squeeze-and-excitation, which suits 8-bit arithmetic
+    and WebAssembly. Strided convolutions pad as TensorFlow does, which the weights come from. Unlike the ImageNet
+    recipe, training drops no blocks at random.
 
     Args:
         name: one of :data:`ENCODERS`.
         in_channels: number of input channels.
-        output_stride: 32, or 16 to leave stages 6 and 7 out.
+        output_stride: 32, or 16 to leave out stages 6 and 7.
 
     Shape:
         - input: ``(B, in_channels, H, W)``, normalised, sides that ``output_stride`` divides
@@ -107,7 +107,7 @@ class EfficientNetLite(nn.Module):
         self.channels = [ENCODERS[name].channels[stage] for stage in last[: len(levels)]]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Compute the features, the finest first."""
+        """Compute the features, finest first."""
         features: list[torch.Tensor] = []
         for level in self.levels:
             x = level(x)
@@ -116,9 +116,9 @@ class EfficientNetLite(nn.Module):
 
 
 def load_imagenet(encoder: EfficientNetLite, name: str) -> None:
-    """Load the weights of a classifier of ImageNet's pictures into an encoder, from an installed package.
+    """Load the weights of an ImageNet classifier into an encoder, from an installed package.
 
-    Nothing is downloaded: the packages of the extra ``encoders`` carry the files, of which tensors alone are read.
+    Downloads nothing: the packages of the extra ``encoders`` contain the files, and only tensors are read from them.
 
     Args:
         encoder: changed in place.
@@ -148,7 +148,7 @@ def load_imagenet(encoder: EfficientNetLite, name: str) -> None:
 
 
 def _published_names(encoder: EfficientNetLite) -> dict[str, str]:
-    """The name in the published files of each tensor of an encoder."""
+    """Map each tensor of an encoder to its name in the published files."""
     modules: dict[str, str] = {"levels.0.0.0": "_conv_stem", "levels.0.0.1": "_bn0"}
     number = 0
     for name, block in encoder.named_modules():
@@ -167,7 +167,7 @@ def _published_names(encoder: EfficientNetLite) -> dict[str, str]:
 
 
 def normalisation(in_channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of ImageNet ``(1, in_channels, 1, 1)``; those of grey where the input is not RGB."""
+    """Give ImageNet's mean and standard deviation ``(1, in_channels, 1, 1)``, averaged over RGB for other inputs."""
     made = []
     for values in (IMAGENET_MEAN, IMAGENET_STD):
         each = values if in_channels == len(values) else (sum(values) / len(values),) * in_channels

@@ -1,4 +1,4 @@
-"""The two file formats of ``torch.save``, read without running anything of the file."""
+"""Read the two file formats of ``torch.save`` without running anything in the file."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def read_archive(path: str | Path) -> tuple[Any, Tensors]:
         path: the file.
 
     Returns:
-        What was saved, as :func:`~monai_lesion.networks.inert_pickles.read_pickle` describes it, and the function
-        that turns its stored tensors into tensors.
+        What was saved, as :func:`~monai_lesion.networks.inert_pickles.read_pickle` describes it, and a function
+        that reads its stored tensors.
 
     Raises:
         CheckpointError: when the file is missing, damaged, too large, or names what no saved network needs.
@@ -83,7 +83,7 @@ def _tensor(stored: StoredTensor, storages: dict[str, bytearray], file: Path) ->
 
 
 def _storage(kind: Any, key: Any, numel: Any, view: Any = None) -> Storage:
-    """The storage that a persistent id means; ``view`` is ``(key, start, length)`` of a part of it."""
+    """Find the storage that a persistent id names; ``view`` is ``(key, start, length)`` of a part of it."""
     if not (isinstance(kind, Global) and kind.is_storage and isinstance(key, (str, int))):
         raise ValueError("a storage needs a type and a key")
     start, length = (0, numel) if view is None else view[1:]

@@ -1,8 +1,8 @@
-"""Reads what a PyTorch pickle describes, and runs nothing of it.
+"""Read what a PyTorch pickle describes, without running any of it.
 
-Unpickling calls whatever a file names. The interpreter here calls nothing and imports nothing: names stay text, objects
-become :class:`Record`, tensors become :class:`StoredTensor`, and a name or an instruction that no saved network needs
-is refused.
+Python's unpickler calls whatever a file names. This interpreter calls and imports nothing: names stay text, objects
+become :class:`Record`, tensors become :class:`StoredTensor`, and it refuses names and instructions that no saved
+network needs.
 
 A subclass of ``pickle.Unpickler`` whose ``find_class`` gives stand-ins would be shorter, but cannot keep the bounds. It
 takes memory by the highest number in the memo: nine bytes take 4 GiB. And it hashes whatever stands as a key: a tuple
@@ -67,7 +67,7 @@ VALUES = {  # kept as records of no consequence
 
 
 class Global(NamedTuple):
-    """A name in the file; never looked up."""
+    """A name in the file, which is never looked up."""
 
     module: str
     name: str
@@ -77,7 +77,7 @@ class Global(NamedTuple):
 
     @property
     def is_layer(self) -> bool:
-        """Whether it is a torch layer that the published networks have."""
+        """Whether it is a torch layer that the published networks contain."""
         return self.name in LAYERS.get(self.module, ())
 
     @property
@@ -129,12 +129,12 @@ Resolve = Callable[[Any], Any]
 
 
 def read_pickle(stream: BinaryIO, *, file: Path, resolve: Resolve | None = None) -> Any:
-    """Interpret one pickle; the stream is left behind it.
+    """Interpret one pickle and leave the stream at its end.
 
     Args:
         stream: the bytes.
         file: what errors name.
-        resolve: turns a persistent id (how PyTorch refers to storages) into what stands for it.
+        resolve: turns a persistent id, PyTorch's reference to a storage, into the value to use for it.
 
     Returns:
         Plain values, dictionaries and lists, with :class:`Record` and :class:`StoredTensor` in them.
@@ -147,7 +147,7 @@ def read_pickle(stream: BinaryIO, *, file: Path, resolve: Resolve | None = None)
 
 
 class _Interpreter:
-    """The pickle machine (Python's ``pickletools`` documents it) without its powers."""
+    """The pickle machine that Python's ``pickletools`` documents, without calls and imports."""
 
     def __init__(self, file: Path, resolve: Resolve | None) -> None:
         self.file = file

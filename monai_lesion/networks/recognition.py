@@ -13,6 +13,7 @@ from torch import nn
 from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
 from monai_lesion.networks.efficientnet_lite import ENCODERS, OUTPUT_STRIDES, EfficientNetLite
 from monai_lesion.networks.encoder_unet import DECODER_CHANNELS, EncoderUNet
+from monai_lesion.networks.ensembles import Ensemble
 from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.trust_heads import TrustHeads
 from monai_lesion.networks.unet import ENCODER_CHANNELS, LighterUNet, LightUNet, UNet
@@ -37,6 +38,10 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[nn.Module], di
         >>> identify({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})[1]
         {'spatial_dims': 2, 'in_channels': 1, 'out_channels': 1, 'group_size': 8}
     """
+    if "networks.0" in {name[:10] for name in shapes}:
+        members = [_identify_member(shapes, f"networks.{number}.") for number in range(_members(shapes))]
+        known = [_definition(*each) for each in members if each is not None]
+        return (Ensemble, {"networks": known}) if len(known) == len(members) else None
     heads = [name for name in shapes if name.startswith(("presence.", "quality."))]
     if heads:
         inner = identify({name.removeprefix("network."): shapes[name] for name in shapes if name not in heads})
@@ -103,6 +108,16 @@ def _identify_encoder_unet(
     return EncoderUNet, arguments
 
 
+def _members(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return len({name.split(".")[1] for name in shapes if name.startswith("networks.")})
+
+
+def _identify_member(
+    shapes: Mapping[str, tuple[int, ...]], prefix: str
+) -> tuple[type[nn.Module], dict[str, Any]] | None:
+    return identify({name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)})
+
+
 def _definition(kind: type[nn.Module], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Write a network as the ``network_def`` of a bundle, leaving out defaults."""
     told = {name: value for name, value in arguments.items() if _DEFAULTS.get(name) != value or name not in _DEFAULTS}
@@ -113,11 +128,21 @@ def _written(definition: Mapping[str, Any]) -> str:
     """Write a ``network_def`` as you would in Python."""
     kind = definition["_target_"].rpartition(".")[2]
     told = [
-        f"{name}={_written(value) if isinstance(value, Mapping) else repr(value)}"
+        f"{name}={_argument(value)}"
         for name, value in definition.items()
         if name not in ("_target_", "encoder_weights")
     ]
     return f"{kind}({', '.join(told)})"
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _written(value)
+    if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        told = [_written(each) for each in value]
+        alike = len(told) > 1 and len(set(told)) == 1
+        return f"[{told[0]}] * {len(told)}" if alike else f"[{', '.join(told)}]"
+    return repr(value)
 
 
 def describe(state: Mapping[str, torch.Tensor]) -> str:

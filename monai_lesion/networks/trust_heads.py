@@ -1,4 +1,4 @@
-"""How far the mask is to be believed, as two more outputs of any network."""
+"""Two more outputs for any network that say how far to trust its mask."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class TrustHeads(nn.Module):
                                                             |                        |
                                                             +-- presence, quality ---+
 
-    Both scores are logits. The sigmoid of the first is the probability that the picture shows a lesion, that of the
-    second the estimated Dice of the mask with its reference. Neither disturbs the mask: no gradient goes from the
-    scores to the network, save that of the presence to the encoder where asked for.
+    Both scores are logits. The sigmoid of the first is the probability that the picture shows a lesion; the sigmoid of
+    the second is the estimated Dice of the mask with its reference. They do not change the mask: they pass no gradient
+    to the network, unless you let the encoder learn from the presence.
 
     Args:
         network: any network of one output channel that takes images.
         hidden: width of the layer between summary and score.
         dropout: probability of dropping a value of that layer.
-        presence_gradient: whether the encoder learns from the presence as well.
+        presence_gradient: whether the encoder also learns from the presence.
 
     Shape:
         - input: as the network's
@@ -73,7 +73,7 @@ class TrustHeads(nn.Module):
         self.quality = ScoreHead(3 * network.deep_channels, hidden, dropout)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Those of the network."""
+        """Give the encoder parameters of the network."""
         return self.network.encoder_parameters()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,7 +93,7 @@ class TrustHeads(nn.Module):
 
 
 class ScoreHead(nn.Module):
-    """One score from the summary of the features and the numbers of the map.
+    """Compute one score from the summary of the features and the numbers of the map.
 
     ::
 
@@ -101,12 +101,12 @@ class ScoreHead(nn.Module):
                                            + -- ReLU -- dropout -- linear -- score
         numbers ---------------- linear ---+
 
-    Each has a layer of its own, so that eight numbers start with as much weight as hundreds of channels.
+    Each input has its own layer, so that eight numbers start with as much weight as hundreds of channels.
 
     Args:
         channels: number of feature channels.
-        hidden: width of the layer between.
-        dropout: probability of dropping a value of it.
+        hidden: width of the hidden layer.
+        dropout: probability of dropping a value of the hidden layer.
 
     Shape:
         - input: ``(B, channels)`` and ``(B, 8)``
@@ -122,19 +122,19 @@ class ScoreHead(nn.Module):
         self.score = nn.Linear(hidden, 1)
 
     def forward(self, features: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        """Compute ``(B, 1)``."""
+        """Compute the score ``(B, 1)``."""
         hidden = F.relu(self.features(self.norm(features)) + self.numbers(numbers))
         return self.score(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
 def summarise(deep: torch.Tensor, probability: torch.Tensor, cell: int = MIN_SIZE) -> torch.Tensor:
-    """Mean, maximum, and mean under the mask of each channel of the features.
+    """Compute the mean, the maximum and the mean under the mask of each feature channel.
 
     Args:
         deep: features ``(B, C, h, w)``.
         probability: ``(B, 1, H, W)``.
-        cell: side in pixels over which the probability is averaged first; every stride of the features is a multiple,
-            and no picture is smaller.
+        cell: side in pixels of the squares over which the probability is averaged first; it divides every stride of the
+            features, and no picture is smaller.
 
     Returns:
         ``(B, 3 * C)``.
@@ -146,15 +146,15 @@ def summarise(deep: torch.Tensor, probability: torch.Tensor, cell: int = MIN_SIZ
 
 
 def map_numbers(probability: torch.Tensor) -> torch.Tensor:
-    """Compute eight numbers that distinguish a clear map from a doubtful one.
+    """Compute eight numbers that tell a clear map from a doubtful one.
 
     Args:
         probability: ``(B, 1, H, W)`` in float32.
 
     Returns:
-        ``(B, 8)``: area of the probability and of the mask as square roots of their shares of the picture, largest
-        probability, mean entropy (0 to 1) of the picture and of the area, mean probability within the mask, Dice of
-        the probability with the mask, length of the outline for its area (1 and a half or so where it is one disc).
+        ``(B, 8)``: square roots of the picture's shares that the probability and the mask cover, largest probability,
+        mean entropy (0 to 1) over the picture and over the area, mean probability within the mask, Dice of the
+        probability with the mask, length of the outline relative to a disc of the same area.
     """
     p = probability.flatten(1)
     mask = (p > 0.5).to(p.dtype)

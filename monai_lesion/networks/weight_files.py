@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,21 @@ class Weights:
         size = None if self.input_size is None else list(self.input_size)
         told = {"network_def": self.network_def, "input_size": size}
         return {"model": self.state, **{name: value for name, value in told.items() if value is not None}}
+
+
+def save_state(content: Any, path: Path) -> None:
+    """Write with PyTorch into memory first: on a full disk its own writer ends the whole program.
+
+    Raises:
+        OSError: when the file cannot be written; it names the file.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    try:
+        path.write_bytes(buffer.getbuffer())
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:

@@ -2,9 +2,11 @@
 
 ::
 
-    DICOMweb -- web.segment_study --------+                  +-- STOW-RS
-                                          +-- objects -- SEG, SR, SC
-    DIMSE ---- queues -- listeners -------+                  +-- C-STORE
+    DICOMweb -- archives -- web.segment_study ---------------+                  +-- STOW-RS
+                                                             +-- objects -- SEG, SR, SC
+    DIMSE -- entrances -- receivers -- queues -- workers ----+                  +-- C-STORE (dimse)
 
-Needs dicomweb-client and pynetdicom: ``pip install "monai-lesion[dicom]"``. See docs/how-to/pacs.md.
+``listeners`` puts the second line together; ``limits`` says how much a peer may ask of either.
+
+Needs requests and pynetdicom: ``pip install "monai-lesion[dicom]"``. See docs/how-to/pacs.md.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import read_object
 
 if TYPE_CHECKING:
     import requests
@@ -132,12 +132,8 @@ def _read(file: Path) -> dict[str, str]:
         fix = f"Run: chmod 600 {file}"
         raise InputError(file, "must be readable by its owner alone", got=oct(file.stat().st_mode & 0o777), fix=fix)
     rule = f"must be a JSON object of the texts {', '.join(VARIABLES)}"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        # Without "from": the decoder's error holds the whole text.
-        raise InputError(file, rule, got="something else") from None
-    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+    content = read_object(file, rule, got="something else")
+    if not all(isinstance(value, str) for value in content.values()):
         raise InputError(file, rule, got="something else")
     if unknown := sorted(set(content) - set(VARIABLES)):
         raise InputError(file, rule, got=", ".join(unknown))

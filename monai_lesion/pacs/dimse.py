@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
-from monai_lesion.pacs.queues import Queue
+from monai_lesion.pacs.logs import quieten
+from monai_lesion.pacs.queues import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +28,13 @@ IMAGE_SYNTAXES = (
     "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
     "1.2.840.10008.1.2.4.91",  # JPEG 2000
 )
-DUPLICATE = 0x0111
-HOPELESS = range(0xA900, 0xAA00), range(0xC000, 0xD000)  # the object, not the moment, is refused (PS3.4, B.2.3)
+# A result that the receiver has, whole or with remarks (PS3.7, annex C; PS3.4, B.2.3); 0x0111: it had it already.
+TAKEN = (0x0000, 0x0001, 0x0107, 0x0111, 0x0116, *range(0xB000, 0xC000))
+# The moment, not the object, is refused: processing failure, no resources. Every other failure is for good.
+PASSING = (0x0110, 0x0213, *range(0xA700, 0xA800))
+BREAKS = 3  # associations that may break in one round of sending
+TOGETHER = 200  # results sent over one association
+NOT_TAKEN = {3: "it does not know objects of this kind", 4: "it knows objects of this kind in no encoding of ours"}
 MISSING = 'Install it: pip install "monai-lesion[dicom]"'
 
 
@@ -80,51 +87,124 @@ def application(title: str) -> Any:
         from pynetdicom import AE
     except ImportError as error:
         raise InputError("DIMSE", "needs pynetdicom", got=f"no {error.name}", fix=MISSING) from error
+    quieten()
     entity = AE(ae_title=checked_title(title))
     entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = 30
     entity.network_timeout = 120
     return entity
 
 
-def send_results(queue: Queue, title: str, peer: Peer) -> int:
-    """Send the queued results; what the receiver refuses for now stays in the queue.
+def echo(title: str, peer: Peer) -> None:
+    """Ask a peer whether it answers (C-ECHO).
 
-    When an earlier attempt was cut off, the result may have arrived all the same, so the receiver is asked first.
+    Raises:
+        InputError: when it does not.
+    """
+    from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+    entity = application(title)
+    entity.add_requested_context(Verification)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.title)
+    if not association.is_established:
+        got = "no association"
+        if association.is_rejected:
+            answer = association.acceptor.primitive
+            got = f"{answer.result_str}, {answer.reason_str}"
+        fix = f"Check host, port and titles, and that it knows {title}"
+        raise InputError(peer, "must answer a C-ECHO", got=got, fix=fix)
+    try:
+        status = association.send_c_echo().get("Status")
+    except (ValueError, RuntimeError):
+        status = None
+    finally:
+        association.release()
+    if status != 0:
+        raise InputError(peer, "must answer a C-ECHO", got="no answer" if status is None else f"{status:#06x}")
+
+
+def send_results(queue: Outbox, title: str, peer: Peer, *, go_on: Callable[[], None] = lambda: None) -> int:
+    """Send the queued results; what the receiver refuses for now stays, what it refuses for good is set aside.
+
+    When an earlier attempt was cut off, the result may have arrived all the same, so the receiver is asked first. A
+    result at which the receiver breaks the connection does not hold back the others.
 
     Args:
         queue: queue of results.
         title: our AE title.
         peer: the receiver.
+        go_on: called before each result; an error of it ends the sending.
 
     Returns:
         The number of results that are still to be sent.
     """
-    import pydicom
-
-    results = queue.results()
-    if not results:
-        return 0
-    entity = application(title)
-    syntaxes = list(IMAGE_SYNTAXES[:2])
-    for kind in sorted({str(pydicom.dcmread(each, stop_before_pixels=True).SOPClassUID) for each in results}):
-        entity.add_requested_context(kind, syntaxes)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.title)
-    if not association.is_established:
-        logger.warning("%s: must be reachable and accept the AE title %s; %d results wait", peer, title, len(results))
-        return len(results)
-    try:
-        for result in results:
-            if not association.is_established:
-                logger.warning("%s: broke the connection", peer)
-                break
-            _send(queue, association, title, peer, result)
-    finally:
-        if association.is_established:
-            association.release()
+    results = sorted(queue.results(), key=queue.tried)  # the oldest first, those that were tried last
+    broken = 0
+    while results and broken < BREAKS:
+        go_on()
+        left = _send_some(queue, title, peer, results[:TOGETHER], go_on)
+        if left is None:
+            break
+        broken += bool(left)
+        results = left + results[TOGETHER:]
     return len(queue.results())
 
 
-def _send(queue: Queue, association: Any, title: str, peer: Peer, result: Path) -> None:
+def _send_some(
+    queue: Outbox, title: str, peer: Peer, results: list[Path], go_on: Callable[[], None]
+) -> list[Path] | None:
+    """Send results over one association; return those that it did not come to because it broke, None without one."""
+    import pydicom
+
+    tags = ["SOPClassUID", "SOPInstanceUID", "Modality"]
+    headers = {each: pydicom.dcmread(each, specific_tags=tags, stop_before_pixels=True) for each in results}
+    kinds = {each: str(header.SOPClassUID) for each, header in headers.items()}
+    entity = application(title)
+    for kind in sorted(set(kinds.values())):
+        entity.add_requested_context(kind, list(IMAGE_SYNTAXES[:2]))
+    association = entity.associate(peer.host, peer.port, ae_title=peer.title)
+    not_taken = {str(each.abstract_syntax): each.result for each in association.rejected_contexts}
+    for result, kind in kinds.items():
+        if kind in not_taken:
+            _refused_kind(queue, peer, result, headers[result], not_taken[kind])
+    left = [each for each in results if kinds[each] not in not_taken]
+    if not association.is_established:
+        if left:
+            logger.warning("%s", _unreachable(association, title, peer, len(queue.results())))
+            return None
+        return []
+    try:
+        while left and association.is_established:
+            go_on()
+            if not _send(queue, association, title, peer, left.pop(0)):
+                break
+    finally:
+        if association.is_established:
+            association.release()
+    if left:
+        logger.warning("%s: broke the connection", peer)
+    return left
+
+
+def _refused_kind(queue: Outbox, peer: Peer, result: Path, header: Any, reason: int) -> None:
+    name, kind = f"{header.Modality} {header.SOPInstanceUID}", header.SOPClassUID.name
+    if reason in NOT_TAKEN:
+        queue.give_up(result)
+        text = "%s: %s takes no %s (%s); it is in %s, and is sent once you move it back to %s"
+        logger.error(text, name, peer, kind, NOT_TAKEN[reason], queue.failed, queue.outgoing)
+    else:
+        logger.warning("%s: %s takes no %s for now (%s); it waits", name, peer, kind, reason)
+
+
+def _unreachable(association: Any, title: str, peer: Peer, count: int) -> str:
+    """Why there is no association: the receiver rejects us, or is not there."""
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        return f"{peer}: rejects the AE title {title} ({answer.result_str}, {answer.reason_str}); {count} results wait"
+    return f"{peer}: must be reachable and answer {title}'s request for an association; {count} results wait"
+
+
+def _send(queue: Outbox, association: Any, title: str, peer: Peer, result: Path) -> bool:
+    """Send one result; return whether the receiver answered, and may be sent the next."""
     import pydicom
 
     dataset = pydicom.dcmread(result)
@@ -132,22 +212,24 @@ def _send(queue: Queue, association: Any, title: str, peer: Peer, result: Path) 
     if queue.attempt(result) and _has(title, peer, dataset):
         queue.confirm(result)
         logger.info("%s: already sent", name)
-        return
+        return True
     try:
         status = association.send_c_store(dataset).get("Status")
-    except ValueError:  # no presentation context for its class
-        logger.warning("%s: %s does not take objects of this kind; it waits", name, peer)
-        return
+    except (ValueError, RuntimeError) as error:  # it cannot be encoded, or the connection broke meanwhile
+        logger.warning("%s: could not be sent to %s (%s); it waits", name, peer, type(error).__name__)
+        return isinstance(error, ValueError)
     if status is None:
         logger.warning("%s: %s did not answer; it waits", name, peer)
-    elif status in (0, DUPLICATE) or 0xB000 <= status < 0xC000:
+        return False
+    if status in TAKEN:
         queue.confirm(result)
         logger.info("%s: sent", name)
-    elif any(status in codes for codes in HOPELESS):
-        queue.give_up(result)
-        logger.error("%s: %s refused it (%#06x); it is in %s", name, peer, status, queue.failed)
-    else:
+    elif status in PASSING:
         logger.warning("%s: %s refused it (%#06x); it waits", name, peer, status)
+    else:
+        queue.give_up(result)
+        logger.error("%s: %s refused it for good (%#06x); it is in %s", name, peer, status, queue.failed)
+    return True
 
 
 def _has(title: str, peer: Peer, dataset: Any) -> bool:

@@ -11,6 +11,7 @@ from monai_lesion.dicom.identity import MANUFACTURER
 from monai_lesion.dicom.sources import header_of, value_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.dicom_files import SOP_CLASSES
+from monai_lesion.images.dicom_headers import instance_named, is_uid, named
 from monai_lesion.images.reading import ImageFile, opened
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def make_objects(
     frame: int | None = None,
     radiomics: Path | None = None,
     seg_type: str = "binary",
+    seg_geometry: str = "none",
 ) -> Iterator[list[Path]]:
     """Segment an image, frame by frame, and write SEG, SR and SC of each.
 
@@ -63,6 +65,7 @@ def make_objects(
         frame: frame of a cine, counted from 0; None for every frame.
         radiomics: folder for image, mask and a table for PyRadiomics; None writes none.
         seg_type: type of the SEG, ``"binary"`` or ``"labelmap"``.
+        seg_geometry: ``"picture"`` gives the SEG a geometry of the picture's own.
 
     Yields:
         The objects of one frame.
@@ -72,31 +75,40 @@ def make_objects(
     """
     with opened(source) as file:
         header = header_of(file)
-        if str(value_of(header, "BurnedInAnnotation") or "") == "YES":
-            text = "instance %s has burned-in annotation, and so has its Secondary Capture; it may name the patient"
-            logger.warning(text, header.SOPInstanceUID)
-        frames = file.frames
-        wanted: list[int | None] = [None] if frames == 1 else [frame] if frame is not None else list(range(frames))
-        for number in wanted:
+        for number in frames_of(file, frame):
             result = segmenter(file, frame=number)
+            if result.verdict is not None:
+                place = "" if number is None else f", frame {number}"
+                logger.info("%s%s: %s", instance_named(header.get("SOPInstanceUID", "")), place, result.verdict.words())
             name = "result" if number is None else f"result_{number}"
             if radiomics is not None:
                 from monai_lesion.pacs.radiomics import export_radiomics
 
                 export_radiomics(result, radiomics, name=_file_name(header, number))
-            yield result.save(folder, FORMATS, name=name, seg_type=seg_type)
+            yield result.save(folder, FORMATS, name=name, seg_type=seg_type, seg_geometry=seg_geometry)
+
+
+def frames_of(file: ImageFile, frame: int | None) -> list[int | None]:
+    """The frames of an image to segment, None for one that has a single frame; warns of burned-in annotation."""
+    header = header_of(file)
+    if str(value_of(header, "BurnedInAnnotation") or "") == "YES":
+        text = "%s has burned-in annotation, and so has its Secondary Capture; it may name the patient"
+        logger.warning(text, instance_named(header.get("SOPInstanceUID", "")))
+    if file.frames == 1:
+        return [None]
+    return [frame] if frame is not None else list(range(file.frames))
 
 
 def _file_name(header: Dataset, frame: int | None) -> str:
     """Name a file by the image's identifier, which does not name a patient."""
     uid = str(header.SOPInstanceUID)
-    if not uid.replace(".", "").isdigit():
-        raise InputError("SOPInstanceUID", "must consist of digits and dots", got=uid)
+    if not is_uid(uid):
+        raise InputError("SOPInstanceUID", "must consist of digits and dots", got=named(header, "SOPInstanceUID"))
     return uid if frame is None else f"{uid}_{frame}"
 
 
-def failure(error: Exception, file: Path, uid: str) -> str:
+def failure(error: Exception, file: Path, name: str) -> str:
     """Say what went wrong with an instance; of foreign errors only the type, since their text may quote the patient."""
     if isinstance(error, InputError):
-        return str(error).replace(str(file), f"instance {uid}").replace(file.name, f"instance {uid}")
-    return f"instance {uid}: {type(error).__name__}"
+        return str(error).replace(str(file), name).replace(file.name, name)
+    return f"{name}: {type(error).__name__}"

@@ -50,7 +50,7 @@ def export_radiomics(result: Segmentation, output_dir: str | Path, *, name: str)
 
     if not name or Path(name).name != name or name.startswith("."):
         raise InputError("name", "must be that of a file, without folders", got=repr(name))
-    if result.measurements is None:
+    if not result.found:
         logger.info("%s: no lesion, nothing to export", name)
         return []
     folder = Path(output_dir)

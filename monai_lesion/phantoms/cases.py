@@ -1,4 +1,4 @@
-"""Simulated ultrasound of one case: a three-dimensional lesion in layered tissue, cut in two orthogonal planes.
+"""Simulate ultrasound of one case: a three-dimensional lesion in layered tissue, cut in two orthogonal planes.
 
 ::
 
@@ -33,7 +33,7 @@ Point = tuple[float, float]  # row, column
 
 @dataclass(frozen=True, eq=False)
 class LesionShape:
-    """An ellipsoid whose surface is moved in and out by smooth waves over its directions.
+    """An ellipsoid whose surface smooth waves move in and out.
 
     Args:
         semi_axes_mm: semi-axes of the ellipsoid.
@@ -48,7 +48,7 @@ class LesionShape:
     waves: NDArray[np.float64]
 
     def radii(self, view: str, angles: NDArray[Any] = ANGLES) -> NDArray[np.float64]:
-        """Distance in mm from the centre to the outline in a view's plane.
+        """Compute the distance in mm from the centre to the outline in a view's plane.
 
         Args:
             view: "front" (z = 0) or "side" (x = 0).
@@ -64,7 +64,7 @@ class LesionShape:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedView:
-    """One picture of a case with its truth.
+    """One picture of a case with its exact mask and axes.
 
     Args:
         view: "front" or "side".
@@ -75,9 +75,9 @@ class SimulatedView:
         long_axis: the two ends (row, column) of the longest diameter.
         short_axis: the two ends of the longest chord perpendicular to it.
         calipers: whether the axes are drawn in light blue.
-        caliper_ends: row and column of the crosses drawn: two on the long axis, two on the short one; the ends of the
-            axes, but for what a hand is off.
-        text: rows and columns (top, left, bottom, right) of the mark in a corner; None where none is drawn.
+        caliper_ends: row and column of the crosses drawn, two on the long axis and two on the short one; near the ends
+            of the axes, as a hand would place them.
+        text: box (top, left, bottom, right) of the mark in a corner; None without a mark.
     """
 
     view: str
@@ -128,7 +128,7 @@ class SimulatedCase:
 
 
 def simulate_case(seed: int, case: int, *, irregularity: float | None = None) -> SimulatedCase:
-    """Simulate the two views of one case; the same for the same arguments, whatever else is simulated.
+    """Simulate the two views of one case; the same arguments always give the same case.
 
     Args:
         seed: random seed of the data set, from 0.
@@ -219,7 +219,7 @@ def _render(
 
 
 def _envelope(rng: np.random.Generator, field: FieldOfView, scanner: Scanner, echo: Floats, loss: Floats) -> Floats:
-    """Power, in dB, of complex scatterers seen through a point spread that widens away from the focus."""
+    """Compute the power, in dB, of complex scatterers seen through a point spread that widens away from the focus."""
     from scipy import fft
     from scipy.ndimage import gaussian_filter1d
 
@@ -258,7 +258,7 @@ def _display(level: Floats, field: FieldOfView, scanner: Scanner, rng: np.random
 
 
 def _axes(outline: NDArray[np.float64]) -> tuple[tuple[Point, Point], tuple[Point, Point]]:
-    """Ends of the longest diameter, and of the longest chord perpendicular to it."""
+    """Find the ends of the longest diameter, and of the longest chord perpendicular to it."""
     apart = outline[:, None] - outline[None]
     first, second = np.unravel_index(np.square(apart).sum(axis=-1).argmax(), apart.shape[:2])
     along = apart[first, second] / np.linalg.norm(apart[first, second])
@@ -279,7 +279,7 @@ def _annotate(
     field: FieldOfView,
     axes: tuple[tuple[Point, Point], ...],
 ) -> tuple[NDArray[np.uint8], tuple[Point, ...], tuple[int, int, int, int] | None]:
-    """Burn in what a scanner does: a depth scale, a grey bar, a mark, and the calipers of the radiologist.
+    """Burn in what a scanner adds: a depth scale, a grey bar, a mark, and the calipers of the radiologist.
 
     Returns:
         The picture, the pixels at the centres of its crosses, and the box of its mark.

@@ -1,4 +1,4 @@
-"""A simulated view as a DICOM Ultrasound Image, calibrated as a scanner does it."""
+"""Write a simulated view as a DICOM Ultrasound Image, calibrated as scanners do it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
 def write_dicom(path: str | Path, case: SimulatedCase, view: SimulatedView, *, seed: int) -> None:
-    """Write one view: RGB, uncompressed, with one region of ultrasound in centimetres.
+    """Write one view: RGB, uncompressed, with one ultrasound region calibrated in centimetres.
 
-    The unique identifiers follow from seed, case and view: the same case written twice is the same object.
+    Seed, case and view determine the unique identifiers, so the same case written twice is the same object.
 
     Args:
         path: the file.
         case: the case that the view belongs to; both views are instances of one series.
         view: the view.
-        seed: that the case was simulated with.
+        seed: seed that the case was simulated with.
 
     Source:
         DICOM PS3.3, A.6 (Ultrasound Image IOD) and C.8.5.5 (US Region Calibration).
@@ -100,7 +100,7 @@ def write_dicom(path: str | Path, case: SimulatedCase, view: SimulatedView, *, s
 
 
 def _region(view: SimulatedView) -> Dataset:
-    """The whole picture as one two-dimensional region of tissue."""
+    """Describe the whole picture as one two-dimensional region of tissue."""
     from pydicom.dataset import Dataset
 
     rows, columns = view.pixels.shape[:2]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import partial_prefix, sweep
 from monai_lesion.phantoms.cases import GENERATOR, simulate_case
 
 DEFAULT_CASES, DEFAULT_SEED = 48, 0
@@ -60,7 +61,8 @@ def write_phantoms(
     target = Path(output).absolute()
     kinds = _check(target, cases, seed, formats)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-{os.getpid()}-", dir=target.parent))
+    sweep(target.parent)
+    partial_folder = Path(tempfile.mkdtemp(prefix=partial_prefix(), dir=target.parent))
     try:
         folder = partial_folder / target.name  # not the temporary folder itself, which only its owner may read
         (folder / "images").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The pretend scanners: how the pictures of each centre look."""
+"""Simulated scanners: how the pictures of each centre look."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scanner:
-    """A pretend scanner. Lengths in mm, levels in dB."""
+    """A simulated scanner, with lengths in mm and levels in dB."""
 
     dynamic_range: float
     level: float  # grey, 0 to 1, of tissue at 0 dB

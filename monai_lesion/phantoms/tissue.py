@@ -1,4 +1,4 @@
-"""Echo strength (dB) and loss (dB/mm) of simulated tissue, lesions and dark things that are not lesions."""
+"""Simulate echo strength (dB) and loss (dB/mm) of tissue, lesions and dark structures that are not lesions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, eq=False)
 class FieldOfView:
-    """Where in the picture there is tissue, and how deep each pixel lies.
+    """Where the picture shows tissue, and how deep each pixel lies.
 
     Args:
         size: rows and columns.
@@ -40,7 +40,7 @@ class FieldOfView:
 
     @classmethod
     def draw(cls, rng: Random, size: tuple[int, int], spacing: float, scanner: Scanner) -> FieldOfView:
-        """Draw the margins of one picture."""
+        """Draw random margins for one picture."""
         rows, columns = size
         top, bottom = int(rng.integers(0, 14)), rows - int(rng.integers(0, 14))
         left, right = (int(margin) for margin in rng.integers(0, 60, size=2) * (rng.uniform() < 0.6))
@@ -64,7 +64,7 @@ class FieldOfView:
 
 
 def _noise(rng: Random, field: FieldOfView, rows_mm: float, columns_mm: float) -> Floats:
-    """Smooth noise of unit variance whose cells measure rows_mm by columns_mm."""
+    """Make smooth noise of unit variance whose cells measure rows_mm by columns_mm."""
     from PIL import Image
 
     rows, columns = field.size
@@ -78,7 +78,7 @@ def _noise(rng: Random, field: FieldOfView, rows_mm: float, columns_mm: float) -
 
 
 def _line(rng: Random, field: FieldOfView, length_mm: float) -> Floats:
-    """Smooth noise of unit variance along a row."""
+    """Make smooth noise of unit variance along a row."""
     from scipy.ndimage import gaussian_filter1d
 
     line = gaussian_filter1d(rng.standard_normal(field.size[1]), length_mm / field.spacing)
@@ -86,12 +86,12 @@ def _line(rng: Random, field: FieldOfView, length_mm: float) -> Floats:
 
 
 def _ridge(distance: Floats, width: float) -> Floats:
-    """1 at distance 0, falling to 0 within a few widths; cheaper than a Gaussian."""
+    """Fall from 1 at distance 0 to 0 within a few widths; cheaper than a Gaussian."""
     return np.asarray(np.square(np.maximum(1 - np.square(distance * np.float32(0.5 / width)), 0)))
 
 
 def layered_tissue(rng: Random, field: FieldOfView, anatomy: Sequence[float]) -> tuple[Floats, Floats]:
-    """Skin, fat in lobules, fibrous tissue, muscle with its striations, and what lies deeper.
+    """Simulate skin, fat in lobules, fibrous tissue, striated muscle and what lies deeper.
 
     Args:
         rng: draws what differs between two views of one case.
@@ -147,7 +147,7 @@ def _window(field: FieldOfView, centre: tuple[float, float], reach: float) -> tu
 def _level(
     field: FieldOfView, window: tuple[slice, slice], centre: tuple[float, float], radii: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], Floats]:
-    """Distance from the centre over that of the outline, and the distance from the outline along the ray in mm."""
+    """Compute the distance from the centre relative to the outline's, and the distance from the outline in mm."""
     down = (np.arange(window[0].start, window[0].stop)[:, None] - centre[0]) * field.spacing
     across = (np.arange(window[1].start, window[1].stop)[None] - centre[1]) * field.spacing
     angles = np.linspace(-np.pi, np.pi, len(radii))
@@ -157,7 +157,7 @@ def _level(
 
 
 def _outline(rng: Random, height: float, width: float, roughness: float) -> NDArray[np.float64]:
-    """Radii in mm of a tilted, slightly rough ellipse in the picture's plane."""
+    """Compute the radii in mm of a tilted, slightly rough ellipse in the picture's plane."""
     angles = np.linspace(-np.pi, np.pi, 181)
     turned = angles + rng.normal(0, 0.2)
     radii = 1 / np.hypot(np.cos(turned) / width, np.sin(turned) / height)
@@ -174,7 +174,7 @@ def add_distractors(
     centre: tuple[float, float],
     radii: NDArray[np.float64],
 ) -> None:
-    """Write cysts, fat lobules, vessels, ribs and poor contact into echo and loss, clear of the lesion; unlabelled."""
+    """Add cysts, fat lobules, vessels, ribs and poor contact to echo and loss, away from the lesion and unlabelled."""
     sizes = float(radii.mean())
     for _ in range(int(rng.integers(2, 6))):
         kind = str(rng.choice(["cyst", "lobule", "lobule", "vessel", "rib", "contact"]))
@@ -209,7 +209,7 @@ def _clear(
     *,
     shadows: bool,
 ) -> bool:
-    """Whether an ellipse keeps off the lesion."""
+    """Whether an ellipse stays clear of the lesion."""
     angles = np.linspace(-np.pi, np.pi, len(radii))
     down = (centre[0] - at[0]) * field.spacing + radii * np.sin(angles) * 1.15
     across = (centre[1] - at[1]) * field.spacing + radii * np.cos(angles) * 1.15
@@ -248,7 +248,7 @@ def _add_shape(
 
 
 def _add_contact(rng: Random, field: FieldOfView, loss: Floats) -> None:
-    """A dark band from the skin down, where the transducer does not touch."""
+    """Add a dark band from the skin down, where the transducer does not touch."""
     across = np.arange(field.size[1], dtype=np.float32)
     edge = rng.choice([field.left, field.right, rng.uniform(field.left, field.right)], p=[0.3, 0.3, 0.4])
     band = _ridge((across - np.float32(edge)) * np.float32(field.spacing), rng.uniform(0.8, 3.0))
@@ -265,7 +265,7 @@ def add_lesion(
     radii: NDArray[np.float64],
     behaviour: Sequence[float],
 ) -> NDArray[np.bool_]:
-    """Write the lesion into echo and loss; give its exact mask.
+    """Add the lesion to echo and loss, and give its exact mask.
 
     Args:
         rng: draws what differs between two views of one case.
@@ -306,7 +306,7 @@ def add_lesion(
 
 
 def _posterior_loss(posterior: float) -> float:
-    """What the lesion costs the beam more than its surroundings, dB/mm: below 0 it enhances, above it shadows."""
+    """Give the extra loss in the lesion in dB/mm: it enhances below 0 and shadows above."""
     if posterior < 0.35:
         return -0.2 - 0.6 * (0.35 - posterior) / 0.35
     if posterior > 0.6:

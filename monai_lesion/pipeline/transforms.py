@@ -133,6 +133,21 @@ class DropChannelAxisd(MapTransform):
         return items
 
 
+def check_size(spatial_size: Any) -> None:
+    """Check the size of a network's input.
+
+    Raises:
+        InputError: when it is not two whole numbers of at least 16 pixels.
+    """
+    listed = isinstance(spatial_size, Sequence) and not isinstance(spatial_size, str)
+    if listed and len(spatial_size) == 2 and all(isinstance(side, int) and side >= 16 for side in spatial_size):
+        return
+    rule = "must be two whole numbers of at least 16 pixels, rows and columns"
+    got = tuple(spatial_size) if listed else repr(spatial_size)
+    side = spatial_size if isinstance(spatial_size, int) and spatial_size >= 16 else 128
+    raise InputError("spatial_size", rule, got=got, fix=f"For example --spatial_size '[{side},{side}]'")
+
+
 def _loading(keys: Sequence[str]) -> list[Any]:
     """Load upright: ``(3, H, W)`` pictures, ``(1, H, W)`` masks; the key ``label`` is a mask."""
     steps: list[Any] = []
@@ -175,8 +190,7 @@ def preprocessing(
     """
     if not 0 <= calipers <= 1:
         raise InputError("calipers", "must be a probability from 0 to 1", got=calipers)
-    if len(spatial_size) != 2 or min(spatial_size) < 16:
-        raise InputError("spatial_size", "must be two numbers of at least 16 pixels", got=tuple(spatial_size))
+    check_size(spatial_size)
     steps = _loading(keys)
     resized = [key for key in keys if key != "label" or resize_label]
     if calipers:

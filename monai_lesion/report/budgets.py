@@ -1,4 +1,4 @@
-"""With what budget results were made, in words: data, resolution, epochs, seeds, machine, precision and time."""
+"""Describe in words the budget behind results: data, resolution, epochs, seeds, machine, precision and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monai_lesion.report.studies import StudyRecords, TrialRecord, unique
 
 
 def budget(study: StudyRecords) -> list[str]:
-    """Sentences that every table needs beside it; what no record holds is said to be not recorded.
+    """Write the sentences that belong beside every table; they say so where a fact was not recorded.
 
     Args:
         study: with at least one tested network.
@@ -42,7 +42,7 @@ def budget(study: StudyRecords) -> list[str]:
 
 
 def missing(study: StudyRecords) -> list[str]:
-    """What of a study has not been tested yet, in sentences."""
+    """Say in sentences what of a study has not been tested yet."""
     networks = study.compared()
     absent = [entry for entry in study.entries if entry not in networks]
     short = [entry for entry, trials in networks.items() if len(trials) < study.seeds.get(entry, 0)]
@@ -51,7 +51,7 @@ def missing(study: StudyRecords) -> list[str]:
 
 
 def _beginning(trials: Sequence[TrialRecord]) -> str:
-    """Whether networks began from nothing or from the weights of an earlier training."""
+    """Say whether networks started from random weights or from those of an earlier training."""
     records = [trial.record for trial in trials]
     further = [r["entry"] for r in records if r.get("pretrained") or r.get("overrides", {}).get("pretrained")]
     if not further:
@@ -99,7 +99,7 @@ def _precision(trials: Iterable[TrialRecord]) -> str:
 
 
 def precision(record: Any) -> str:
-    """The precision of a training, empty where it is not recorded.
+    """Name the precision of a training; empty if it was not recorded.
 
     Example:
         >>> precision({"amp": True, "device": "cpu"})

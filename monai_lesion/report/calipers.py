@@ -1,4 +1,4 @@
-"""The comparison of a network with and without calipers, as tables and files."""
+"""Write the comparison of a network with and without calipers as tables and files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNTS = ("markers", "moved_rows", "moved_columns", "missed", "false_alarm")
 
 
 def format_comparison(records: Sequence[Record]) -> str:
-    """The comparison as Markdown: a line for each variant, then what the numbers are.
+    """Format the comparison as Markdown: a line for each variant, then what the numbers mean.
 
     Raises:
         InputError: see :func:`~monai_lesion.study.calipers.differences`.
@@ -65,7 +65,7 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
 
     Args:
         records: result of :func:`~monai_lesion.study.calipers.compare_images`.
-        output_dir: folder, made when absent.
+        output_dir: folder to write to; created if it does not exist.
         about: facts such as the manifest and the weights.
 
     Returns:
@@ -94,7 +94,7 @@ def write_comparison(records: Sequence[Record], output_dir: str | Path, about: M
 
 
 def in_words(about: Mapping[str, Any]) -> str:
-    """The facts of a comparison, hashes by their first digits.
+    """Write the facts of a comparison as text, with hashes cut to their first digits.
 
     Example:
         >>> in_words({"network": "UNet()", "weights_id": "1cd56f9ebcb5d87a086a"})
@@ -105,7 +105,7 @@ def in_words(about: Mapping[str, Any]) -> str:
 
 
 def read_comparison(path: str | Path) -> list[Record]:
-    """The records of a ``calipers.csv``; a measure that is not there is nan.
+    """Read the records of a ``calipers.csv``; a missing measure becomes nan.
 
     Raises:
         InputError: when the file cannot be read or lacks a column.
@@ -122,7 +122,7 @@ def read_comparison(path: str | Path) -> list[Record]:
 
 
 def caliper_section(file: Path) -> str:
-    """A comparison as a part of a document, from its table of images and the facts beside it."""
+    """Make a section of a document from a comparison's table of images and the facts beside it."""
     facts = json.loads((file.parent / FACTS).read_text(encoding="utf-8"))
     told = in_words({key: value for key, value in facts.items() if key not in ("changes", "title")})
     heading = f"## Calipers: {facts.get('title') or facts.get('network', file.parent.name)}"

@@ -1,4 +1,4 @@
-"""Networks over their seeds, and against each other case by case."""
+"""Average networks over their seeds, and compare them case by case."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spread(NamedTuple):
 class Comparison(NamedTuple):
     """A paired comparison with the reference network.
 
-    ``difference`` is the mean over cases of this network minus the reference, ``cases`` those that both have.
+    ``difference`` is the mean over cases of this network minus the reference; ``cases`` counts those that both have.
     """
 
     difference: float
@@ -34,22 +34,22 @@ class Comparison(NamedTuple):
 
 
 def stack(trials: Sequence[TrialRecord], measure: str) -> Numbers:
-    """A measure of every seed and image ``(seeds, images)``."""
+    """Give a measure for every seed and image, ``(seeds, images)``."""
     return np.stack([trial.column(measure) for trial in trials])
 
 
 def cases(trial: TrialRecord) -> list[str]:
-    """The case of every image."""
+    """Give the case of every image."""
     return [str(row["case_id"]) for row in trial.images]
 
 
 def spread(trials: Sequence[TrialRecord], measure: str) -> Spread:
-    """Mean and standard deviation over the seeds of the mean over images, and its bootstrap interval over cases.
+    """Compute mean and standard deviation over seeds of the mean over images, with a bootstrap interval over cases.
 
     Args:
         trials: the seeds of one network.
-        measure: ``dice``, ``hd95`` or ``hd95_monai``; images without it (missed lesions) are left out, and
-            so is a seed that has it in no image.
+        measure: ``dice``, ``hd95`` or ``hd95_monai``; leaves out images without it (missed lesions)
+            and seeds that have it for no image.
     """
     values = stack(trials, measure)
     means = [float(np.nanmean(row)) for row in values if not np.isnan(row).all()]
@@ -60,7 +60,7 @@ def spread(trials: Sequence[TrialRecord], measure: str) -> Spread:
 
 
 def case_means(trials: Sequence[TrialRecord], measure: str) -> dict[str, float]:
-    """The mean of each case over its views and the seeds; nan where no view has the measure."""
+    """Average each case over its views and the seeds; nan where no view has the measure."""
     values, owners = stack(trials, measure), np.asarray(cases(trials[0]))
     means = {}
     for case in dict.fromkeys(owners.tolist()):
@@ -72,11 +72,11 @@ def case_means(trials: Sequence[TrialRecord], measure: str) -> dict[str, float]:
 def compare(
     networks: Mapping[str, Sequence[TrialRecord]], reference: str, measure: str = "dice"
 ) -> dict[str, Comparison]:
-    """Wilcoxon's signed-rank test by case of each network against the reference, corrected after Holm.
+    """Compare each network with the reference by Wilcoxon's signed-rank test over cases, with Holm's correction.
 
     Args:
         networks: the seeds of each network.
-        reference: whose name the others are compared with.
+        reference: name of the network that the others are compared with.
         measure: see :func:`spread`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the networks of a report cost: parameters, arithmetic, and time on this machine's CPU."""
+"""Count what the networks of a report cost: parameters, arithmetic, and time on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPEATS = 5
 
 
 class Costs(NamedTuple):
-    """Of one network: parameters, floating-point operations of one image at the study's resolution, milliseconds."""
+    """Costs of one network: parameters, operations for one image at the study's resolution, milliseconds."""
 
     parameters: int
     flops: int
@@ -22,7 +22,7 @@ class Costs(NamedTuple):
 
 
 def network_costs(networks: Mapping[str, Sequence[TrialRecord]], *, cpu_time: bool = False) -> dict[str, Costs]:
-    """The costs of each network whose definition is recorded.
+    """Compute the costs of each network whose definition was recorded.
 
     Args:
         networks: the seeds of each network.
@@ -45,7 +45,7 @@ def network_costs(networks: Mapping[str, Sequence[TrialRecord]], *, cpu_time: bo
 
 @cache
 def _counted(key: str) -> tuple[int, int]:
-    """Parameters and operations of a definition and an image size, both as JSON; several studies share networks."""
+    """Count parameters and operations for a definition and an image size, both as JSON; studies share networks."""
     import torch
 
     from monai_lesion.networks.complexity import count_flops, count_parameters

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 from monai_lesion.report.calipers import TABLE, caliper_section
 from monai_lesion.report.sections import Section, closing_tables, read_sections
-from monai_lesion.report.study_tables import subgroup_tables, training_table
+from monai_lesion.report.study_tables import ALARMS, FOUND, subgroup_tables, training_table
+from monai_lesion.report.tables import Table
 
+WIDTH = 10  # columns of a table that is read at a glance
+FIRST = ("network", "Dice", "Dice, 95 % interval", "95 % HD, px", "missed", "false alarms", FOUND, ALARMS)
+REST = "Costs, further measures and the paper's figures"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 
 
@@ -66,6 +71,37 @@ def document(folders: Sequence[str | Path], *, reference: str | None = None) -> 
 def _parts(section: Section) -> list[str]:
     first, *others = section.tables.values()
     training = training_table(section.study)
-    others += [*subgroup_tables(section.study), *([] if training is None else [training])]
+    others += subgroup_tables(section.study)
     heading = f"## {section.title}\n\n{' '.join([section.budget, *section.missing])}\n"
-    return [heading, first.markdown(title=False), *(table.markdown() for table in others)]
+    parts = [heading, *_first(first), *(table.markdown() for table in others)]
+    return parts if training is None else [*parts, _folded(_narrow(training))]
+
+
+def _first(table: Table) -> list[str]:
+    """What a reader looks for first, and the rest of a wide table folded below it."""
+    chosen = [i for i, name in enumerate(table.columns) if name in FIRST]
+    others = [0, *(i for i in range(1, len(table.columns)) if i not in chosen)]
+    if len(table.columns) <= WIDTH:
+        return [table.markdown(title=False)]
+    rest = replace(_columns(table, others), title=REST, note="")
+    return [_columns(table, chosen).markdown(title=False), _folded(rest)]
+
+
+def _columns(table: Table, chosen: Sequence[int]) -> Table:
+    rows = [[row[i] for i in chosen] for row in table.rows]
+    return replace(table, columns=[table.columns[i] for i in chosen], rows=rows)
+
+
+def _narrow(table: Table) -> Table:
+    """A table of many columns and few rows, turned: a line of each column, and of the rows no more than fit."""
+    if len(table.columns) <= WIDTH:
+        return table
+    step = -(-len(table.rows) // WIDTH)
+    rows = [row for number, row in enumerate(table.rows) if (len(table.rows) - 1 - number) % step == 0]
+    turned = [[name, *(row[i] for row in rows)] for i, name in enumerate(table.columns) if i]
+    return replace(table, columns=[f"network, by {table.columns[0]}", *(row[0] for row in rows)], rows=turned)
+
+
+def _folded(table: Table) -> str:
+    """A table that opens at a click, on GitHub and on the site."""
+    return f'<details markdown="1">\n<summary>{table.title}</summary>\n\n{table.markdown(title=False)}\n</details>\n'

@@ -1,17 +1,19 @@
-"""Pictures of a report: the same cases across networks, as the paper's figure 2, and the worst images."""
+"""Draw the pictures of a report: the same cases across networks, like the paper's figure 2, and the worst images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from monai_lesion.images.overlays import draw_overlay, pick_by_percentile
 from monai_lesion.images.reading import read_image, read_mask, read_masks
-from monai_lesion.report.studies import StudyRecords, TrialRecord
+
+if TYPE_CHECKING:
+    from monai_lesion.report.studies import StudyRecords, TrialRecord
 
 PERCENTILES = (5, 25, 50, 75, 95)
 WORST = 20
@@ -20,11 +22,11 @@ WIDTH = 480  # of a picture on the page, in pixels
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page.
+    """A picture on the page.
 
     Args:
-        jpeg: the bytes.
-        caption: below it.
+        jpeg: content of the JPEG file.
+        caption: text below the picture.
     """
 
     jpeg: bytes
@@ -32,20 +34,20 @@ class Picture:
 
 
 def mean_dice(networks: Mapping[str, Sequence[TrialRecord]]) -> list[float]:
-    """The Dice of every image, over all networks and seeds; 1 or 0 for one without a lesion, as in the tables."""
+    """Average the Dice of every image over networks and seeds; 1 or 0 without a lesion, as in the tables."""
     scores = [[[row["dice"] for row in trial.images] for trial in trials] for trials in networks.values()]
     return [float(value) for value in np.mean([np.mean(seeds, axis=0) for seeds in scores], axis=0)]
 
 
 def has_pictures(study: StudyRecords) -> bool:
-    """Whether images, labels and masks are at hand; kept records have none."""
+    """Whether images, labels and masks are available; kept records have none."""
     trials = [trial for tested in study.compared().values() for trial in tested[:1]]
     files = [path for t in trials for path in (t.image(0), *t.labels(0), t.mask(0))]
     return all(path.is_file() for path in files)
 
 
 def same_cases(study: StudyRecords) -> list[list[Picture]]:
-    """The same images across networks, picked by percentile of their mean Dice; a row an image.
+    """Draw the same images across networks, one row each, picked by percentile of their mean Dice.
 
     Source:
         Li et al., ISBI 2021, figure 2.
@@ -63,12 +65,12 @@ def same_cases(study: StudyRecords) -> list[list[Picture]]:
 
 
 def worst_images(study: StudyRecords, reference: str, count: int = WORST) -> list[Picture]:
-    """The images with the lowest mean Dice over all networks and seeds, with the contours of one of them.
+    """Draw the images with the lowest mean Dice over all networks and seeds, with the contours of one network.
 
     Args:
-        study: with pictures.
-        reference: the network whose contours are drawn.
-        count: how many.
+        study: a study whose pictures are available.
+        reference: network whose contours are drawn.
+        count: number of images.
     """
     networks = study.compared()
     scores = mean_dice(networks)
@@ -99,10 +101,11 @@ def _overlay(trial: TrialRecord, number: int, *, prediction: bool = True) -> byt
     files = trial.labels(number)
     label = read_masks(files) if files else np.zeros(pixels.shape[:2], bool)
     pred = read_mask(trial.mask(number)) if prediction else None
-    return _jpeg(draw_overlay(pixels, label=label, pred=pred))
+    return jpeg(draw_overlay(pixels, label=label, pred=pred))
 
 
-def _jpeg(pixels: Any) -> bytes:
+def jpeg(pixels: Any) -> bytes:
+    """A picture ``(H, W, 3)`` as the content of a JPEG file, no wider than a page shows it."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""Records of trials small enough to commit: numbers of every image, no picture."""
+"""Keep records of trials that are small enough to commit: numbers for every image, no pictures."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ COLUMNS = ("image", "case_id", "view")
 def keep_records(studies: Sequence[StudyRecords], folder: Path) -> list[Path]:
     """Write one folder for each tested network and seed: ``run.json``, ``metrics.csv``, ``per_image.csv``.
 
-    Paths of the machine are left out, measures rounded to five digits after the point. A report can be made of the
-    folder, without pictures. Of a trial that failed the kind of error is kept, not its message, which may name files.
+    Leaves out the machine's paths and rounds measures to five decimals. You can make a report from the folder, without
+    pictures. A failed trial keeps the kind of its error but not the message, which may name files.
 
     Args:
-        studies: what is kept.
-        folder: where.
+        studies: studies to keep.
+        folder: where to write.
 
     Returns:
-        The folders.
+        The folders written.
     """
     kept = []
     for study in studies:

@@ -1,4 +1,4 @@
-"""A report as files: tables, plots, and one HTML page that holds all of it and needs nothing else."""
+"""Write a report: tables, plots, and one self-contained HTML page with all of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from monai_lesion.report.kept_records import keep_records
 from monai_lesion.report.plots import draw_plots
 from monai_lesion.report.sections import Section, closing_tables, read_sections
 from monai_lesion.report.tables import Table
+from monai_lesion.report.trust_plots import draw_trust
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section with what is drawn of it.
+    """A section and its drawings.
 
     Args:
         section: the study in words and tables.
-        plots: a caption and an SVG file's content each.
-        rows: the same cases across networks, a row an image; empty where there are no pictures.
+        plots: caption and SVG content of each plot.
+        rows: the same cases across networks, one row per image; empty without pictures.
         worst: the worst images.
     """
 
@@ -74,11 +75,11 @@ def write_report(
 
 
 def render_page(chapters: Sequence[Chapter], closing: Sequence[Table]) -> str:
-    """The page; what records hold stays text, whatever it is.
+    """Render the page; the content of records is always escaped.
 
     Args:
         chapters: one for each study.
-        closing: tables below all of them.
+        closing: tables at the end of the page.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -90,7 +91,8 @@ def render_page(chapters: Sequence[Chapter], closing: Sequence[Table]) -> str:
 
 
 def _chapter(section: Section, folder: Path) -> Chapter:
-    plots = [(caption, path.read_bytes()) for caption, path in draw_plots(section.study, section.costs, folder)]
+    drawn = [*draw_plots(section.study, section.costs, folder), *draw_trust(section.study, folder)]
+    plots = [(caption, path.read_bytes()) for caption, path in drawn]
     if not has_pictures(section.study):
         return Chapter(section, plots, (), ())
     return Chapter(section, plots, same_cases(section.study), worst_images(section.study, section.reference))

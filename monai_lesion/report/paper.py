@@ -1,4 +1,4 @@
-"""The paper's figures, for the columns that say "another data set"."""
+"""The paper's figures, for the columns marked "another data set"."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LADDER: Mapping[str, float] = MappingProxyType(
 
 
 def paper_results(table: str, entry: str, network_def: Mapping[str, Any] | None) -> tuple[str, str]:
-    """The paper's Dice and 95 % Hausdorff distance of a row, as text; empty where it has none.
+    """Give the paper's Dice and 95 % Hausdorff distance for a row as text; empty where it reports none.
 
     Args:
         table: which of the paper's tables the study repeats.

@@ -1,4 +1,4 @@
-"""The plots of a report: Dice against cost, box plots, learning curves."""
+"""Draw the plots of a report: Dice against cost, box plots, learning curves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BLUE, GREY, ORANGE = "#1f5a96", "#8a8f98", "#c8641e"
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points no other beats: none is as cheap and better, or cheaper and as good.
+    """Find the points that no other beats by being as cheap and better, or cheaper and as good.
 
     Args:
         points: cost and quality of each.
 
     Returns:
-        Their numbers, the cheapest first.
+        Their indices, cheapest first.
 
     Example:
         >>> pareto_front([(3, 0.9), (1, 0.8), (2, 0.7), (4, 0.9)])
@@ -37,7 +37,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def draw_plots(study: StudyRecords, costs: Mapping[str, Costs], folder: Path) -> list[tuple[str, Path]]:
-    """The plots of a study as SVG files, each with its caption.
+    """Draw the plots of a study as SVG files, each with its caption.
 
     Args:
         study: with at least one tested network.
@@ -62,7 +62,7 @@ def draw_plots(study: StudyRecords, costs: Mapping[str, Costs], folder: Path) ->
 
 
 def plot_costs(study: StudyRecords, costs: Mapping[str, Costs], path: Path) -> Path | None:
-    """Dice against parameters, arithmetic and milliseconds, the Pareto front marked; None for fewer than two."""
+    """Plot Dice against parameters, arithmetic and milliseconds and mark the Pareto front; None for fewer than two."""
     networks = {name: trials for name, trials in study.compared().items() if name in costs}
     if len(networks) < 2 or study.table == "ladder":
         return None
@@ -102,11 +102,11 @@ def plot_costs(study: StudyRecords, costs: Mapping[str, Costs], path: Path) -> P
         for axis, points in drawn:  # when all are there, for they move each other
             label_points(axis, [_short(name) for name in networks], points)
 
-    return _save(draw, path, (4.2 * len(axes), 3.9))
+    return save_figure(draw, path, (4.2 * len(axes), 3.9))
 
 
 def plot_boxes(study: StudyRecords, path: Path) -> Path:
-    """Dice and 95 % Hausdorff distance of every image, seeds averaged."""
+    """Plot Dice and 95 % Hausdorff distance of every image, averaged over seeds."""
     import numpy as np
 
     networks = study.compared()
@@ -128,11 +128,11 @@ def plot_boxes(study: StudyRecords, path: Path) -> Path:
             axis.set_xlabel(label)
             axis.grid(axis="x", alpha=0.25)
 
-    return _save(draw, path, (11, 1.3 + 0.36 * len(networks)))
+    return save_figure(draw, path, (11, 1.3 + 0.36 * len(networks)))
 
 
 def plot_curves(study: StudyRecords, path: Path) -> Path | None:
-    """Training and validation loss of every training, a panel for each network; None without logs."""
+    """Plot training and validation loss of every training, one panel per network; None without logs."""
     logged = [trial for trial in study.trials if trial.log]
     entries = [entry for entry in study.entries if any(trial.entry == entry for trial in logged)]
     if not entries:
@@ -168,7 +168,7 @@ def plot_curves(study: StudyRecords, path: Path) -> Path | None:
         figure.axes[0].plot([], [], color=BLUE, label="validation")
         figure.axes[0].legend(fontsize=7, frameon=False)
 
-    return _save(draw, path, (3.7 * columns, 2.5 * rows))
+    return save_figure(draw, path, (3.7 * columns, 2.5 * rows))
 
 
 def _need_matplotlib() -> None:
@@ -182,7 +182,17 @@ def _short(name: str) -> str:
     return name.replace("Lighter U-net ", "").replace("DeepLab v3+ ", "")
 
 
-def _save(draw: Callable[[Any], None], path: Path, size: tuple[float, float]) -> Path:
+def save_figure(draw: Callable[[Any], None], path: Path, size: tuple[float, float]) -> Path:
+    """Draw a figure into a file, whole or not at all.
+
+    Args:
+        draw: draws on the figure it is given.
+        path: SVG file.
+        size: width and height in inches.
+
+    Raises:
+        InputError: when Matplotlib is not installed.
+    """
     _need_matplotlib()
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Names beside the points of a plot, where they cover neither each other nor a point."""
+"""Place names beside the points of a plot so that they cover neither each other nor a point."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def label_points(
     """Write each name where it covers least: first right of its point, then left, then farther above and below.
 
     Args:
-        axis: axes of Matplotlib, with its scale, limits and figure as they will stay.
+        axis: Matplotlib axes with their final scale, limits and figure size.
         names: a text for each point.
-        points: in the axis' own units.
-        others: points without a name, not to be covered either.
+        points: positions in data units.
+        others: positions of unnamed points, which names must not cover either.
         size: font size in points.
 
     Returns:
-        The annotations.
+        The annotations drawn.
     """
     from matplotlib.transforms import Bbox
 
@@ -56,7 +56,7 @@ def _move(label: Any, place: tuple[float, float, str]) -> None:
 
 
 def _covered(box: Any, taken: Sequence[Any], frame: Any) -> float:
-    """Square pixels of a box that lie on something else or outside the frame; of equals the first is taken."""
+    """Count the square pixels of a box that cover something else or lie outside the frame."""
     area: float = box.width * box.height
     return sum(_shared(box, other) for other in taken) + area - _shared(box, frame)
 

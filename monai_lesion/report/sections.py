@@ -1,4 +1,4 @@
-"""What a report says of each study, before it becomes a page or a part of a document."""
+"""Collect what a report says about each study, before it becomes a page or a part of a document."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Section:
         study: with at least one tested network.
         reference: the network that the others are compared with.
         costs: costs of the networks.
-        budget: with what it was made, in sentences.
-        missing: what of it has not been tested yet, in sentences.
-        tables: those that say something, by name: ``results`` first, then ``differences`` and ``weight_decays``.
+        budget: how it was made, in sentences.
+        missing: what has not been tested yet, in sentences.
+        tables: tables with content, by name: ``results`` first, then ``differences`` and ``weight_decays``.
     """
 
     study: StudyRecords
@@ -41,14 +41,14 @@ class Section:
 
     @property
     def title(self) -> str:
-        """Above it."""
+        """Title of the section."""
         return self.study.title or self.study.name
 
 
 def read_sections(
     folders: Sequence[str | Path], reference: str | None = None, *, cpu_time: bool = False
 ) -> list[Section]:
-    """Read studies, or records that were kept of them; each is a section of its own, never two in one table.
+    """Read studies, or records that were kept of them; one section each, never two in one table.
 
     Args:
         folders: folders of studies, or of kept records.
@@ -73,7 +73,7 @@ def _section(study: StudyRecords, reference: str, cpu_time: bool) -> Section:
 
 
 def closing_tables(sections: Sequence[Section]) -> dict[str, Table]:
-    """What stands below all sections: the trials that failed, where there are any, and where the numbers come from."""
+    """Make the tables at the end: failed trials, if any, and where the numbers come from."""
     studies = [section.study for section in sections]
     tables = {"failed_trials": failures_table(studies), "provenance": provenance_table(studies)}
     return {name: table for name, table in tables.items() if table is not None}

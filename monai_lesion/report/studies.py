@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_lesion.errors import InputError
-from monai_lesion.measures.lesions import COUNTS, has_lesion
-from monai_lesion.measures.metrics import FAILURES, MEASURES
+from monai_lesion.files import read_object
+from monai_lesion.measures.lesions import has_lesion
+from monai_lesion.measures.tables import read_images
 from monai_lesion.study.checks import STUDY
 from monai_lesion.study.jobs import read_log
 from monai_lesion.study.plans import read_choices
@@ -137,7 +137,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[StudyRecords]:
     """Read studies, or records that were kept of them.
 
     Args:
-        folders: folders of studies, or with one folder for each kept record.
+        folders: folders of studies, also over folds, or with one folder for each kept record.
 
     Returns:
         The studies, in the order of the folders.
@@ -147,6 +147,12 @@ def load_studies(folders: Sequence[str | Path]) -> list[StudyRecords]:
     """
     studies: dict[str, StudyRecords] = {}
     for folder in map(Path, folders):
+        if folds := sorted(folder.glob(f"fold*/{STUDY}")):
+            one = pooled([study for file in folds for study in load_studies([file.parent])])
+            if one.name in studies:
+                raise InputError(folder, "studies must differ in name", got=f"{one.name!r} twice")
+            studies[one.name] = one
+            continue
         trials = [_read_trial(place) for place in _places(folder)]
         if not trials:
             fix = "Run a study first (monai-lesion study run)"
@@ -164,6 +170,45 @@ def load_studies(folders: Sequence[str | Path]) -> list[StudyRecords]:
     return list(studies.values())
 
 
+def pooled(folds: Sequence[StudyRecords]) -> StudyRecords:
+    """Join the folds of a study: each network and seed is one trial, tested on the images of all folds.
+
+    A network that is not yet tested on every fold is left out. Its log is that of the first fold, its time the sum.
+
+    Args:
+        folds: the study on each fold.
+
+    Raises:
+        InputError: when the folds are those of different studies.
+    """
+    first = folds[0]
+    different = [fold.name for fold in folds if fold.name != first.name]
+    if different:
+        raise InputError("folds", "must be of one study", got=f"{first.name} and {different[0]}")
+    tested = [{(trial.entry, trial.seed): trial for trial in fold.trials if trial.images} for fold in folds]
+    trials = []
+    for key, trial in tested[0].items():
+        parts = [found[key] for found in tested if key in found]
+        if len(parts) < len(folds):
+            continue
+        decays = unique(part.record.get("weight_decay") for part in parts)
+        manifests = [part.record.get("manifest", {}) for part in parts]
+        record = {
+            **trial.record,
+            "weight_decay": decays[0] if len(decays) == 1 else None,
+            "wall_seconds": sum(part.record.get("wall_seconds", 0.0) for part in parts),
+            "manifest": {**manifests[0], "file_sha256": " ".join(str(each.get("file_sha256")) for each in manifests)},
+        }
+        rows = [
+            {**row, "mask": str(part.mask(number).absolute())}
+            for part in parts
+            for number, row in enumerate(part.images)
+        ]
+        trials.append(replace(trial, record=record, images=rows))
+    title = f"{first.title or first.name}, {len(folds)} folds"
+    return replace(first, title=title, trials=trials, choices={})
+
+
 def _places(folder: Path) -> list[Path]:
     trials = [file.parent for pattern in (f"trials/*/*/{RECORD}", f"*/{RECORD}") for file in folder.glob(pattern)]
     by_hand = [file.parent for file in folder.glob("*/per_image.csv") if (file.parent / "summary.json").is_file()]
@@ -176,40 +221,24 @@ def _read_trial(folder: Path) -> TrialRecord:
         record = {**_from_summary(folder), **record}
     tables = [folder / "evaluation" / "per_image.csv", folder / "per_image.csv"]
     logs = [folder / "models" / "metrics.csv", folder / "metrics.csv"]
-    images = next((_read_images(file) for file in tables if file.is_file()), [])
+    images = next((read_images(file) for file in tables if file.is_file()), [])
     log = next((read_log(file) for file in logs if file.is_file()), [])
     return TrialRecord(folder, record, log, images)
 
 
 def _from_summary(folder: Path) -> dict[str, Any]:
     """The record of a single evaluation."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(folder, "must hold a readable summary.json", got=error) from error
+    summary = read_object(folder / "summary.json", "must be the summary of an evaluation")
     name = str(summary.get("network", folder.name))
     manifest = {"name": summary.get("manifest", ""), "file_sha256": None}
     known = {key: with_present_keys(summary).get(key) for key in ("weights_id", "weights_file_sha256", "order")}
     return {"study": folder.name, "entry": name, "manifest": manifest, **known}
 
 
-def _read_images(file: Path) -> list[dict[str, Any]]:
-    with file.open(newline="", encoding="utf-8") as table:
-        rows: list[dict[str, Any]] = list(csv.DictReader(table))
-    for number, row in enumerate(rows):
-        try:
-            row.update({name: float(row[name]) if row[name] else math.nan for name in MEASURES})
-            row.update({name: int(row[name]) for name in FAILURES})
-            row.update({name: int(row[name]) for name in COUNTS if row.get(name)})
-        except (KeyError, ValueError) as error:
-            raise InputError(f"{file}, row {number + 1}", f"must have {', '.join(MEASURES)}", got=error) from error
-    return rows
-
-
 def _study(folder: Path, name: str, trials: list[TrialRecord]) -> StudyRecords:
     file = folder / STUDY
     if file.is_file():
-        content = json.loads(file.read_text(encoding="utf-8"))["study"]
+        content = read_object(file)["study"]
         entries = [entry["name"] for entry in content["networks"]]
         seeds = {entry["name"]: len(entry["seeds"]) for entry in content["networks"]}
         return StudyRecords(name, content["title"], content["table"], entries, trials, read_choices(folder), seeds)

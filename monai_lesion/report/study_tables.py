@@ -1,4 +1,4 @@
-"""The tables of a study: results, comparisons, weight decays, groups, training, and where all of it comes from."""
+"""Make the tables of a study: results, comparisons, weight decays, groups, training and sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EPOCHS = 20  # rows of a table of the training
 
 
 def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
-    """The study's table: what each network costs and does, beside the paper's figures.
+    """Make the main table: cost and results of each network, beside the paper's figures.
 
     Args:
         study: with at least one tested network.
@@ -62,7 +62,7 @@ def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
 
 
 def _without_empty(table: Table, optional: Sequence[str]) -> Table:
-    """The table without those of the optional columns that have nothing in them."""
+    """Drop the optional columns that are empty."""
     keep = [i for i, name in enumerate(table.columns) if name not in optional or any(row[i] for row in table.rows)]
     rows = [[row[i] for i in keep] for row in table.rows]
     return replace(table, columns=[table.columns[i] for i in keep], rows=rows)
@@ -86,7 +86,7 @@ def _note(first: TrialRecord, trials: Sequence[TrialRecord]) -> str:
 
 
 def comparisons_table(study: StudyRecords, reference: str) -> Table | None:
-    """Each network against the reference, paired by case; None where there is nothing to compare."""
+    """Compare each network with the reference, paired by case; None with nothing to compare."""
     networks = study.compared()
     if reference not in networks or len(networks) < 2:
         return None
@@ -109,7 +109,7 @@ def comparisons_table(study: StudyRecords, reference: str) -> Table | None:
 
 
 def choices_table(study: StudyRecords) -> Table | None:
-    """The weight decays tried and their validation losses; None where none was chosen."""
+    """List the weight decays tried and their validation losses; None if none was chosen."""
     if not study.choices:
         return None
     decays = unique(decay for choice in study.choices.values() for decay in choice["val_loss"])
@@ -122,7 +122,7 @@ def choices_table(study: StudyRecords) -> Table | None:
 
 
 def subgroup_tables(study: StudyRecords) -> list[Table]:
-    """For trials that were evaluated by column (``--by``): means over the images of each group."""
+    """Average over the images of each group, for trials that were evaluated by column (``--by``)."""
     tables = []
     for tested in study.compared().values():
         for trial in tested:
@@ -163,7 +163,7 @@ def _group(name: str, group: Mapping[str, Any]) -> list[str]:
 
 
 def training_table(study: StudyRecords) -> Table | None:
-    """Losses by epoch, of one training in detail or of several side by side; None without logs."""
+    """List losses by epoch, one training in detail or several side by side; None without logs."""
     logged = [t for tested in study.compared().values() for t in tested if t.log]
     if not logged:
         return None
@@ -192,14 +192,14 @@ def _loss(row: Mapping[str, float], key: str) -> str:
 
 
 def failures_table(studies: Sequence[StudyRecords]) -> Table | None:
-    """The trials that ended with an error; None where there are none."""
+    """List the trials that ended with an error; None without any."""
     failed = [trial for study in studies for trial in study.failed()]
     rows = [[trial_name(trial), str(trial.record["error"]).splitlines()[0]] for trial in failed]
     return Table("Failed trials", ["trial", "error"], rows) if rows else None
 
 
 def provenance_table(studies: Sequence[StudyRecords]) -> Table:
-    """Where each number comes from."""
+    """List where each number comes from."""
     rows = []
     for study in studies:
         for trials in study.compared().values():
@@ -230,7 +230,7 @@ def _provenance(trial: TrialRecord) -> list[str]:
 
 
 def trial_name(trial: TrialRecord) -> str:
-    """A trial in words: network, weight decay, seed."""
+    """Name a trial: network, weight decay, seed."""
     decay = trial.record.get("weight_decay")
     told = "" if decay is None else f", weight decay {_decay(decay)}"
     return f"{trial.entry}{told}" + ("" if trial.seed is None else f", seed {trial.seed}")
@@ -248,7 +248,7 @@ def _counts(trials: Sequence[TrialRecord], flag: str) -> str:
 
 
 def _lesion_cells(trials: Sequence[TrialRecord]) -> list[str]:
-    """Lesions found and false alarms on images without one, of each seed; empty where there is nothing to tell."""
+    """Count lesions found, and false alarms on images without a lesion, for each seed; empty without any."""
     cells = [lesion_cells({"n": len(trial.images), **summarise_lesions(trial.images)}) for trial in trials]
     return [", ".join(column) if any(column) else "" for column in zip(*cells, strict=True)]
 

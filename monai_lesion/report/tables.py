@@ -1,4 +1,4 @@
-"""A table of texts, as Markdown, CSV and LaTeX."""
+"""A table of text that can be written as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Table:
     """Text in rows and columns.
 
     Args:
-        title: above it.
-        columns: their heads.
+        title: text above the table.
+        columns: column headings.
         rows: one text for each column.
-        note: below it.
-        words: numbers of the columns that hold words; the others hold figures, aligned to the right.
+        note: text below the table.
+        words: indices of the columns with words; the others contain figures and are aligned right.
     """
 
     title: str
@@ -28,20 +28,20 @@ class Table:
     words: Collection[int] = (0,)
 
     def markdown(self, *, title: bool = True) -> str:
-        """A GitHub table with its note, and with its title where no heading has it."""
+        """Write a GitHub table with its note, and its title unless a heading has it."""
         rule = "|" + "".join("---|" if i in self.words else "---:|" for i in range(len(self.columns)))
         above = [f"**{self.title}**", ""] if title and self.title else []
         below = ["", self.note] if self.note else []
         return "\n".join([*above, _row(self.columns), rule, *map(_row, self.rows), *below]) + "\n"
 
     def csv(self) -> str:
-        """Comma-separated, the heads first."""
+        """Write comma-separated values, headings first."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
         return text.getvalue()
 
     def latex(self) -> str:
-        r"""A ``tabular`` as wide as the text, for a document with ``\usepackage{booktabs, graphicx}``."""
+        r"""Write a ``tabular`` as wide as the text, for a document with ``\usepackage{booktabs, graphicx}``."""
         lines = [
             r"\begin{table}",
             r"\centering",
@@ -59,13 +59,13 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def text_columns(self) -> list[bool]:
-        """Whether each column is read as text: the first, and those in which no cell is a figure."""
+        """Whether each column is text: the first, and any without a figure in its cells."""
         figures = tuple("0123456789+-<")
         return [i == 0 or not any(row[i].startswith(figures) for row in self.rows) for i in range(len(self.columns))]
 
 
 def number(value: float | None, form: str) -> str:
-    """A figure in a format, or a dash where there is none.
+    """Format a figure, or give a dash if there is none.
 
     Example:
         >>> number(0.8125, ".3f"), number(math.nan, ".3f")
@@ -75,7 +75,7 @@ def number(value: float | None, form: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value in three digits; below that only how small it is.
+    """Format a p-value with three decimals, or say how small it is.
 
     Example:
         >>> p_value(0.03), p_value(1e-9)

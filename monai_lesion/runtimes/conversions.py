@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +190,8 @@ def store_half(model: Any) -> Any:
 
 def write_torchscript(module: Any, file: Path, metadata: Mapping[str, str]) -> None:
     """Save a TorchScript model, with the metadata as extra files that ``torch.jit.load`` returns."""
-    module.save(str(file), _extra_files={key: value.encode() for key, value in metadata.items()})
+    told = {key: value.encode() for key, value in metadata.items()}
+    file.write_bytes(module.save_to_buffer(_extra_files=told))  # on a full disk PyTorch's writer ends the program
 
 
 def write_onnx(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
@@ -203,4 +208,31 @@ def write_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
     converted = openvino.Core().read_model(model.SerializeToString())
     for key, value in metadata.items():
         converted.set_rt_info(value, [NAMESPACE, key])
-    openvino.save_model(converted, str(file), compress_to_fp16=False)
+    with _room(file.with_suffix(".bin"), sum(part.data.nbytes for part in _constants(converted))):
+        openvino.save_model(converted, str(file), compress_to_fp16=False)
+
+
+def _constants(model: Any) -> list[Any]:
+    return [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
+
+
+@contextmanager
+def _room(file: Path, size: int) -> Iterator[None]:
+    """Explain a writer that knows no full disk: it ends with an error of its own, or half-way without a word.
+
+    Args:
+        file: what it writes.
+        size: how many bytes that will be, at least half of which must be there in the end.
+
+    Raises:
+        OSError: names the file.
+    """
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(file.parent).free < size:
+            raise full from error
+        raise
+    if not file.is_file() or file.stat().st_size < size // 2:
+        raise full

@@ -27,25 +27,37 @@ class Execution:
             ONNX Runtime for a model folder or a bundle, and PyTorch on a device other than the CPU.
         precision: ``"fp32"``, ``"bf16"`` or ``"int8"``; None takes the model's own, and any with ``"auto"``.
         crop: show the network only the largest region of 2-D tissue that the DICOM header names, without banner and
-            colour bar; a picture without such a region is shown whole.
+            colour bar; False shows it the whole screen. A picture without such a region is shown whole.
+        views: how many views of each picture are averaged: 1 shows it as it is, 2 mirrored too, 4 upside down as well,
+            at as many times the cost.
         calibration: pictures for int8: a manifest whose paths start from its own folder, or the result of
             :func:`~monai_lesion.runtimes.quantization.calibration_images`.
+        group: the group of all pictures, such as a scanner, whose intervals to give; it must be one that the model was
+            calibrated for. None takes the scanner that a DICOM header names, and else all groups pooled.
+        code: whether expressions of a bundle and TorchScript, which is a program, may be run.
+        threads: threads of ONNX Runtime and OpenVINO for a model folder; None takes one per core.
 
     Raises:
-        InputError: for an unknown precision.
+        InputError: for an unknown precision, or another number of views.
     """
 
     device: str | None = None
     runtime: str | Path | Runtime | None = None
     precision: str | None = None
-    crop: bool = False
+    crop: bool = True
+    views: int = 1
     calibration: CalibrationImages | str | Path | None = None
+    group: str | None = None
+    code: bool = True
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.device is not None:
             object.__setattr__(self, "device", str(self.device))  # a torch.device too
         if self.precision is not None and self.precision not in PRECISIONS:
             raise InputError("precision", f"must be one of {', '.join(PRECISIONS)}", got=self.precision)
+        if self.views not in (1, 2, 4):
+            raise InputError("views", "must be 1, 2 or 4", got=self.views)
 
     @property
     def on_cpu(self) -> bool:

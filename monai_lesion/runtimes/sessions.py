@@ -5,11 +5,14 @@ This file needs only ``reporting``, because copies of both travel with every exp
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from monai_lesion.machine.reporting import silence_reporting
 
+# How the key of a file with a tensor's numbers is written: its length, which may be padded, and itself.
+ELSEWHERE = re.compile(rb"(?:\x08|\x88\x80{0,8}\x00)location")
 QUIET = 3  # errors only
 # Left to itself OpenVINO takes bf16 wherever it can. What is not int8 in an int8 model runs in whatever is fastest.
 HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}, "int8": {}}
@@ -21,7 +24,13 @@ def open_onnx(model: str | Path | bytes, *, threads: int | None = None) -> Any:
     Args:
         model: a file, or its bytes.
         threads: threads to use; None takes one per core.
+
+    Raises:
+        ValueError: when the model takes numbers from another file, which no model of ours does: no hash stands for
+            that file, and early versions of ONNX Runtime read any that is named.
     """
+    if ELSEWHERE.search(model if isinstance(model, bytes) else Path(model).read_bytes()):
+        raise ValueError("it names another file for its numbers, which must stand in it")
     silence_reporting()
     import onnxruntime
 

@@ -11,9 +11,14 @@ Decoding and writing run beside the network. Only the few pictures under way are
 
 from __future__ import annotations
 
+import csv
+import errno
+import logging
+import os
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -21,20 +26,26 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from monai_lesion.datasets.image_lists import find_images, output_names, raise_failures
+from monai_lesion.datasets.image_lists import cine_name, find_images, frame_name, output_names, raise_failures
 from monai_lesion.errors import InputError
+from monai_lesion.files import true_place
 from monai_lesion.images.reading import ImageFile, UltrasoundImage, read_image
 from monai_lesion.machine.progress_bars import bar
-from monai_lesion.segmentation.results import DICOM_ENDINGS, RESULT_ENDINGS
+from monai_lesion.segmentation.formats import DICOM_ENDINGS, RESULT_ENDINGS, check_folder, check_free
 from monai_lesion.segmentation.segmenters import no_memory, out_of_memory
+from monai_lesion.segmentation.tables import COLUMNS, row_of, write_rows
+from monai_lesion.segmentation.trust import Verdict, count_decisions
 
 if TYPE_CHECKING:
     from monai_lesion.segmentation.results import Segmentation
     from monai_lesion.segmentation.segmenters import Segmenter
 
+logger = logging.getLogger(__name__)
+
 # pydicom's settings and Python's warning filters belong to the whole process. DICOM files are therefore read and
 # written in turn: otherwise a warning that quotes a patient's name could slip through.
 _DICOM = Lock()
+TABLE = "results.csv"
 AHEAD = 2  # pictures read ahead, and results that wait to be written
 
 
@@ -46,16 +57,25 @@ class Pace:
         segmented: number of pictures.
         frames: whether any of them was a frame of a cine.
         seconds: time from opening the first file to writing the last.
+        decisions: how many of each decision, in words; empty without a calibration.
+        withheld: results that were not written, for their decision was not accepted.
     """
 
     segmented: int
     frames: bool
     seconds: float
+    decisions: str = ""
+    withheld: int = 0
 
     def __str__(self) -> str:
-        """For example ``12 images in 3.0 s, 4.0 images per second``."""
-        unit = "frames" if self.frames else "images"
-        return f"{self.segmented} {unit} in {self.seconds:.1f} s, {self.segmented / self.seconds:.1f} {unit} per second"
+        """For example ``12 images in 3.0 s, 4.0 images per second: 11 lesion, 1 doubtful``."""
+        units, count = "frames" if self.frames else "images", self.segmented + self.withheld
+        if count == 0:
+            return "nothing left to segment: every image has its results"
+        counted = units if count > 1 else units[:-1]
+        text = f"{count} {counted} in {self.seconds:.1f} s, {count / self.seconds:.1f} {units} per second"
+        text += f": {self.decisions}" if self.decisions else ""
+        return f"{text}; {self.withheld} not accepted and not written" if self.withheld else text
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ class _Task:
     """One picture or frame, read or not."""
 
     name: str
+    source: Path
     image: UltrasoundImage | None = None  # None when its results exist, or it could not be read
     failure: str = ""
     frame: bool = False
@@ -76,12 +97,17 @@ def segment_files(
     *,
     formats: Sequence[str] = ("png",),
     seg_type: str = "binary",
+    seg_geometry: str = "none",
     frame: int | None = None,
     skip_existing: bool = False,
+    accept: Sequence[str] | None = None,
+    overwrite: bool = False,
+    exclude: Sequence[str] = (),
+    table: bool = False,
     progress: bool = True,
     report: Callable[[Pace], object] | None = None,
 ) -> int:
-    """Segment files and folders and save each result; one bad file or frame does not stop the rest.
+    """Segment files and folders and save each result; whatever happens to one file or frame, the rest is done.
 
     Args:
         segmenter: segments each picture.
@@ -90,29 +116,44 @@ def segment_files(
             so on. Earlier results in it are not taken for images when it lies in a folder of ``sources``.
         formats: see :meth:`Segmentation.save`.
         seg_type: see :meth:`Segmentation.save`.
+        seg_geometry: see :meth:`Segmentation.save`.
         frame: frame of a cine to segment, counted from 0; None for all.
-        skip_existing: skip images that already have all their results.
+        skip_existing: skip images that already have all their results; those that have some of them are done again.
+        overwrite: replace earlier results. No image of the batch is ever replaced.
+        accept: decisions whose results are written; the others are counted. None writes all.
+        exclude: patterns of files to leave out, see :func:`monai_lesion.datasets.image_lists.find_images`, which also
+            leaves out masks that have their picture in the same folder.
+        table: write ``results.csv`` beside the results, a line each, also for files that failed. Lines of an earlier
+            table whose pictures are not done again stay.
         progress: whether to show a bar with the time left.
-        report: called at the end with the speed of the batch, even when some images failed.
+        report: called at the end with the speed of the batch, even when some images failed; not when all did.
 
     Returns:
-        The number of pictures segmented.
+        The number of pictures segmented and written.
 
     Raises:
-        InputError: at the end, naming each file or frame that could not be segmented, in the order of the files.
-        OSError: at once, when results cannot be written.
+        InputError: at once, when ``output_dir`` is named like a result; at the end, naming each file or frame that
+            could not be segmented, in the order of the files, or whose results exist.
+        OSError: at once, when no result can be written: a full disk, a folder that is not yours.
     """
-    files = find_images(sources, leave_out=output_dir)
-    tasks = _read(files, Path(output_dir), formats, frame, skip_existing)
+    check_folder(output_dir, "The results are named after their pictures")
+    files = find_images(sources, leave_out=output_dir, exclude=exclude)
+    tasks = _read(files, Path(output_dir), formats, frame, skip_existing, overwrite)
     dicom = any(kind in DICOM_ENDINGS for kind in formats)
     failures: dict[int, str] = {}
-    saved: deque[tuple[int, _Task, Future[None]]] = deque()
+    rows: dict[int, dict[str, Any]] = {}
+    named: dict[int, dict[str, Any]] = {}
+    saved: deque[tuple[int, _Task, Future[dict[str, Any]]]] = deque()
     done, frames, start = 0, False, time.perf_counter()
+    verdicts: list[Verdict | None] = []
+    withheld = 0
 
-    def save(result: Segmentation, name: str) -> None:
+    def save(result: Segmentation, name: str) -> dict[str, Any]:
         try:
             with _DICOM if dicom else nullcontext():
-                result.save(output_dir, formats, name=name, seg_type=seg_type)
+                chosen = {"seg_type": seg_type, "seg_geometry": seg_geometry}
+                result.save(output_dir, formats, name=name, overwrite=True, **chosen)  # see _read
+            return {**row_of(result), "name": name} if table else {}  # sizes take imports of their own
         except MemoryError as error:
             raise no_memory(result.image) from error
 
@@ -120,10 +161,10 @@ def segment_files(
         nonlocal done, frames
         number, task, future = saved.popleft()
         try:
-            future.result()
+            rows[number] = future.result()
             done, frames = done + 1, frames or task.frame
-        except InputError as error:
-            failures[number] = str(error)
+        except Exception as error:
+            failures[number] = told(error, task.source, output_dir)
         shown.update()
 
     with (
@@ -132,6 +173,7 @@ def segment_files(
         _thread("reader") as reader,
     ):
         for number, task in enumerate(_ahead(tasks, reader)):
+            named[number] = {"name": task.name, "image": task.source.name}
             if task.more:
                 shown.total += task.more
                 shown.refresh()
@@ -144,8 +186,15 @@ def segment_files(
                 settle()
             try:
                 result = segmenter.segment(task.image)
-            except InputError as error:
-                failures[number] = str(error)
+            except Exception as error:
+                failures[number] = told(error, task.source)
+                shown.update()
+                continue
+            verdicts.append(result.verdict)
+            if result.verdict is not None:
+                logger.info("%s: %s", task.name, result.verdict.words())
+            if accept is not None and result.decision not in accept:
+                withheld, frames = withheld + 1, frames or task.frame
                 shown.update()
                 continue
             # The task that waits must not hold the picture once it is written.
@@ -154,10 +203,27 @@ def segment_files(
         while saved:
             settle()
         total = shown.total
-    if report is not None:
-        report(Pace(done, frames, max(time.perf_counter() - start, 1e-9)))
+    if table:
+        failed = {number: {**dict.fromkeys(COLUMNS), **named[number], "error": failures[number]} for number in failures}
+        _write_table(Path(output_dir) / TABLE, [each for _, each in sorted({**rows, **failed}.items())])
+    if report is not None and (done or withheld or not failures):
+        seconds = max(time.perf_counter() - start, 1e-9)
+        report(Pace(done, frames, seconds, count_decisions(verdicts), withheld))
     raise_failures({str(number): failures[number] for number in sorted(failures)}, total)
     return done
+
+
+def _write_table(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the table, and keep the lines of an earlier one for pictures that are not in it."""
+    kept: list[Mapping[str, Any]] = []
+    if file.is_file():
+        new = {row["name"] for row in rows}
+        with file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            if list(reader.fieldnames or ()) == list(COLUMNS):
+                kept = [row for row in reader if row["name"] not in new]
+    if rows or kept:
+        write_rows([*kept, *rows], file)
 
 
 @contextmanager
@@ -180,10 +246,16 @@ def _ahead(tasks: Iterator[_Task], reader: ThreadPoolExecutor) -> Iterator[_Task
 
 
 def _read(
-    files: Sequence[Path], output_dir: Path, formats: Sequence[str], frame: int | None, skip_existing: bool
+    files: Sequence[Path],
+    output_dir: Path,
+    formats: Sequence[str],
+    frame: int | None,
+    skip_existing: bool,
+    overwrite: bool,
 ) -> Iterator[_Task]:
-    """Read each picture or frame whose results are wanted."""
-    inputs = {file.resolve() for file in files}
+    """Read each picture or frame whose results are wanted and may be written."""
+    fix = "Add --overwrite or --skip-existing, or write to another folder"
+    inputs = {true_place(file) for file in files}
     names = output_names(files)
     taken = {name.casefold() for name in names}
     for file, name in zip(files, names, strict=True):
@@ -191,25 +263,49 @@ def _read(
             with ImageFile(file) as source:
                 with _DICOM:
                     count = source.frames
-                while count > 1 and any(f"{name}_f{number:04d}".casefold() in taken for number in range(count)):
-                    name += "_cine"
+                name = cine_name(name, count, taken)
                 chosen: Sequence[int | None] = range(count) if count > 1 and frame is None else [frame]
                 for place, number in enumerate(chosen):
-                    stem = name if count == 1 else f"{name}_f{number:04d}"
+                    stem = name if count == 1 else frame_name(name, number)
                     results = [output_dir / f"{stem}{RESULT_ENDINGS[kind]}" for kind in formats]
                     facts: dict[str, Any] = {"frame": count > 1, "more": len(chosen) - 1 if place == 0 else 0}
                     if skip_existing and all(result.exists() for result in results):
-                        yield _Task(stem, **facts)
+                        yield _Task(stem, file, **facts)
                         continue
                     try:
-                        _check_separate(results, inputs)
-                        task = _Task(stem, _read_one(source, number), **facts)
-                    except InputError as error:
-                        task = _Task(stem, failure=str(error), **facts)
+                        check_free(results, inputs, overwrite=overwrite or skip_existing, fix=fix)
+                        task = _Task(stem, file, _read_one(source, number), **facts)
+                    except Exception as error:
+                        task = _Task(stem, file, failure=told(error, file), **facts)
                     yield task
                     del task
-        except InputError as error:
-            yield _Task(name, failure=str(error))
+        except Exception as error:
+            yield _Task(name, file, failure=told(error, file))
+
+
+def told(error: Exception, file: Path, output_dir: str | Path | None = None) -> str:
+    """The line of the list of failures for an error of one file.
+
+    Args:
+        error: what happened.
+        file: the picture.
+        output_dir: the folder of the results, for an error in writing.
+
+    Raises:
+        OSError: the error itself, when writing would fail for every other file too.
+    """
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):
+        whole = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        if output_dir is not None and (whole or not Path(output_dir).is_dir() or not os.access(output_dir, os.W_OK)):
+            raise error
+        got = error.strerror or "an error"
+        return str(InputError(error.filename or file, "must be possible to read or write", got=got))
+    logger.debug("%s", file, exc_info=error)  # its text may quote the file's header, which names the patient
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    got = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+    return str(InputError(file, "must be possible to segment", got=got, fix="Please report this with the line above"))
 
 
 def _read_one(file: ImageFile, frame: int | None) -> UltrasoundImage:
@@ -221,11 +317,3 @@ def _read_one(file: ImageFile, frame: int | None) -> UltrasoundImage:
             raise
         rule, fix = "needs more memory than this machine has", "Close other programs, or use a smaller picture"
         raise InputError(file.path, rule, got="a picture too large", fix=fix) from error
-
-
-def _check_separate(results: Iterable[Path], inputs: Container[Path]) -> None:
-    """Refuse to write a result over an image."""
-    for result in results:
-        if result.resolve() in inputs:
-            rule = "must not be an image of the batch: its result would replace it"
-            raise InputError(result, rule, fix="Give --output a folder of its own")

@@ -26,7 +26,7 @@ from monai_lesion.segmentation.lesion_segmenters import LesionSegmenter
 if TYPE_CHECKING:
     from monai_lesion.runtimes.quantization import CalibrationImages
 
-NEEDS = {"torchscript": "torch>=2.4", "onnx": "onnxruntime>=1.18", "openvino": "openvino>=2024.4"}
+NEEDS = {"torchscript": "torch>=2.10", "onnx": "onnxruntime>=1.18", "openvino": "openvino>=2024.4"}
 
 
 def export_model(
@@ -94,7 +94,7 @@ def export_model(
             fix = "Calibrate on more or other images, or export without --int8" if calibration is not None else ""
             raise InputError(folder, rule, got="; ".join(faults), fix=fix)
         _write_text(partial / "parity.json", json.dumps(found.to_dict(precision), indent=2) + "\n")
-        _write_text(partial / "requirements.txt", f"{NEEDS[format]}\nnumpy>=1.26\npillow>=11.0\n")
+        _write_text(partial / "requirements.txt", f"{NEEDS[format]}\nnumpy>=1.26\npillow>=12.3\n")
         _write_text(partial / "README.md", _readme(description, found))
     return found
 
@@ -106,7 +106,9 @@ def _compare(plain: LesionSegmenter, folder: Path, pictures: parity.Pictures, di
 
     try:
         exported = client.Model(folder)
-        return parity.compare(library, exported, pictures, dice_tolerance=dice_tolerance)
+        return parity.compare(
+            library, lambda pixels: exported.found(pixels)[:2], pictures, dice_tolerance=dice_tolerance
+        )
     except client.ModelError as error:
         raise InputError(str(error)) from error
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from monai_lesion._version import __version__
 from monai_lesion.dicom.identity import Algorithm, short_name
@@ -13,10 +16,13 @@ from monai_lesion.errors import InputError
 from monai_lesion.models.descriptions import FILE, WEIGHTS
 from monai_lesion.models.folders import ModelFolder, WholeModel, open_folder, open_same, read_model
 from monai_lesion.models.presets import DEFAULT, load_preset, preset_names
+from monai_lesion.pipeline.operations import clean
 from monai_lesion.pipeline.steps import Steps
 from monai_lesion.runtimes.executions import Execution
 from monai_lesion.runtimes.interfaces import Runtime
 from monai_lesion.segmentation.segmenters import Finding, Segmenter, Source, check_finite
+from monai_lesion.segmentation.trust import UNCALIBRATED, Trust
+from monai_lesion.segmentation.views import VIEWS, mirrored, over_views
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,12 +50,13 @@ class LesionSegmenter(Segmenter):
         name: name of the model, for results; None takes that of the model folder.
         execution: how to run the network. Runtime None runs a module as it was trained, in PyTorch and float32, so that
             the mask equals the bundle's bit by bit; it runs a model folder in ONNX Runtime.
-        **options: the fields of ``execution``, given by name instead: ``device``, ``runtime``, ``precision``, ``crop``
-            and ``calibration``.
+        **options: the fields of ``execution``, given by name instead: ``device``, ``runtime``, ``precision``, ``crop``,
+            ``views``, ``calibration`` and ``group``.
 
     Attributes:
         steps: what happens before and after the network.
         folder: the model folder; None for a module.
+        trust: what the calibration of the model folder says of each result; None without one.
         network_def: class and arguments of the network, if they are known.
 
     Raises:
@@ -75,7 +82,7 @@ class LesionSegmenter(Segmenter):
         **options: Any,
     ) -> None:
         chosen = Execution.of(execution, options)
-        self.crop = chosen.crop
+        self.crop, self.views = chosen.crop, chosen.views
         self._network: nn.Module | None = None
         self.folder: ModelFolder | None = None
         self.network_def = network_def
@@ -101,11 +108,19 @@ class LesionSegmenter(Segmenter):
             **({"model": identity[0]} if identity[0] else {}),
             **{key: str(value) for key, value in self.steps.to_dict().items()},
             "runtime": label,
+            **({"views": str(self.views)} if self.views > 1 else {}),
         }
         self._algorithm = Algorithm(
             short_name(identity[1]), __version__, identity[2], bundle_version=identity[3], settings=self.settings
         )
         logger.info("network: %s", self)
+        self.trust = self._calibrated(chosen)
+        if self.trust is not None:  # it decides where a mask is taken back
+            self.settings["calibration"] = self.trust.identity
+            self._algorithm = replace(self._algorithm, settings=dict(self.settings))
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __str__(self) -> str:
         """Name, network, weights, runtime and input size, for the log."""
@@ -115,6 +130,25 @@ class LesionSegmenter(Segmenter):
         return (
             f"{name}{algorithm.name}, weights {algorithm.weights[:12]}, {self.settings['runtime']}, input {size}{where}"
         )
+
+    def _calibrated(self, execution: Execution) -> Trust | None:
+        """Take the calibration of the model folder, and say so in one line."""
+        calibration = None if self.folder is None else self.folder.description.calibration
+        computed = self.settings["runtime"].split(" ")[-1]
+        if calibration is None:
+            why = "the model carries no calibration (monai-lesion calibrate makes one)"
+        elif computed == "int8" and (self.folder is None or self.folder.description.precision != "int8"):
+            why = "the model was calibrated in fp32, and runs in int8"
+        elif execution.views > 1:
+            why = f"the model was calibrated on single views, and averages {execution.views}"
+        else:
+            trust = Trust(calibration, execution.group)
+            logger.info("trust: %s", trust)
+            return trust
+        if execution.group is not None:
+            raise InputError("group", "needs a model with a calibration", got=execution.group)
+        logger.info("trust: %s, for %s", UNCALIBRATED, why)
+        return None
 
     def _open_folder(self, folder: ModelFolder, execution: Execution) -> Any:
         if folder.description.end_to_end:
@@ -193,7 +227,7 @@ class LesionSegmenter(Segmenter):
         execution: Execution | None = None,
         **options: Any,
     ) -> Segmenter:
-        """Open the network of a bundle, with the bundle's steps before and after it.
+        """Open the network of a bundle, with the bundle's steps before and after it. A bundle is code, which is run.
 
         The model folder that a training leaves in ``models`` is opened as it is. Where there is none, where its
         weights have changed since, or where ``weights`` or ``overrides`` ask for others, the network is converted for
@@ -203,7 +237,8 @@ class LesionSegmenter(Segmenter):
             bundle: folder of the bundle, a model folder, or the folder of a training's ``model.pt``.
             weights: file of the weights; None takes ``models/model.pt``.
             overrides: config values, such as ``{"threshold": 0.4}``; they must not contradict the weights.
-            execution: as of the class.
+            execution: as of the class; ``code=False`` runs nothing that the folder brings, see
+                :mod:`monai_lesion.models.inert_bundles`.
             **options: as of the class.
 
         Raises:
@@ -215,10 +250,11 @@ class LesionSegmenter(Segmenter):
         if weights is None and not overrides:
             for folder in (root, root / "models"):
                 if (folder / FILE).is_file():
-                    model = read_model(folder)
-                    if model.is_current:
+                    model = _whole(folder)
+                    if model is not None:
                         return cls(model, execution=chosen)
-                    logger.info("%s holds other weights than %s was made from", model.weights, model.model)
+        if not chosen.code:
+            return _inert(cls, root, weights, overrides, chosen)
         return _converted(cls, root, weights, overrides, chosen)
 
     @classmethod
@@ -242,14 +278,66 @@ class LesionSegmenter(Segmenter):
     def find(self, image: UltrasoundImage) -> Finding:
         """Find mask, probability and scores, upright and in the picture's size."""
         if self._whole is not None:
-            found = Finding(*self._whole(image.pixels))
-            check_finite(found.probability, self)
+            found = Finding(*self._whole(image.pixels)) if self.views == 1 else self._whole_views(image.pixels)
+            for output in (found.probability, found.scores):
+                check_finite(output, self)
             return found
-        logits, scores = self.runtime.outputs(self.steps.before(image.pixels))
+        logits, scores = over_views(self.runtime.outputs, self.steps.before(image.pixels), self.views)
         for output in (logits, scores):
             check_finite(output, self)
         rows, columns = image.pixels.shape[:2]
         return Finding(*self.steps.after(logits, (rows, columns)), scores)
+
+    def _whole_views(self, pixels: Any) -> Finding:
+        """Average an end-to-end model over mirrored pictures, at the picture's size."""
+        probabilities, scores = [], []
+        for axes in VIEWS[self.views]:
+            axes = tuple(axis - 1 for axis in axes)  # the last axis is the colour
+            _, probability, score = self._whole(mirrored(pixels, axes))  # type: ignore[misc]
+            probabilities.append(mirrored(probability, tuple(axis + 1 for axis in axes)))
+            scores += [] if score is None else [score]
+        mean = np.asarray(np.mean(probabilities, axis=0, dtype=np.float32))
+        mask = clean(np.asarray(mean >= np.float32(self.steps.threshold)), self.steps.keep)
+        return Finding(mask, mean, np.asarray(np.mean(scores, axis=0, dtype=np.float32)) if scores else None)
+
+
+def _whole(folder: Path) -> ModelFolder | None:
+    """A model folder; None where the weights beside it tell what they are and the model is not made from them.
+
+    Raises:
+        InputError: when it is damaged and nothing beside it can be taken instead.
+    """
+    try:
+        model = read_model(folder)
+    except InputError as error:
+        if not _tells_all(folder, configs=True):
+            raise
+        logger.warning("%s; its weights, %s, are converted instead", error, folder / WEIGHTS)
+        return None
+    if model.is_current:
+        return model
+    logger.info("%s holds other weights than %s was made from", model.weights, model.model)
+    return None
+
+
+def _inert(
+    cls: type[LesionSegmenter],
+    root: Path,
+    weights: str | Path | None,
+    overrides: Mapping[str, Any] | None,
+    execution: Execution,
+) -> LesionSegmenter:
+    """Make the segmenter of a bundle of which nothing is run."""
+    from dataclasses import replace
+
+    from monai_lesion.models.inert_bundles import read_inert
+
+    if overrides:
+        raise InputError("--no-code", "takes no --set", got=", ".join(overrides), fix="Leave one of them out")
+    network, definition, steps = read_inert(root, weights=weights)
+    if execution.runtime is None:
+        execution = replace(execution, runtime="onnx" if execution.on_cpu else "torch")
+    return cls(network, steps, network_def=definition, name=root.resolve().name[:64], execution=execution)
 
 
 def _converted(
@@ -293,9 +381,9 @@ def _converted(
     )
 
 
-def _tells_all(folder: Path) -> bool:
+def _tells_all(folder: Path, *, configs: bool = False) -> bool:
     """Whether a folder without a bundle holds weights that say what they are of, as of a training that was killed."""
-    if (folder / "configs").exists() or not (folder / WEIGHTS).is_file():
+    if ((folder / "configs").exists() and not configs) or not (folder / WEIGHTS).is_file():
         return False
     from monai_lesion.errors import CheckpointError
     from monai_lesion.networks.weight_files import read_weights

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -11,13 +13,18 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_lesion.datasets.image_lists import cine_name, find_images, frame_name, output_names
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
 from monai_lesion.images.reading import ImageFile, UltrasoundImage, opened, read_image
 from monai_lesion.images.regions import Region, region_of_interest
 from monai_lesion.segmentation.results import Segmentation
+from monai_lesion.segmentation.sources import TAKEN, FolderResults, picture_of
+from monai_lesion.segmentation.trust import Trust, Verdict
 
-Source = str | Path | ImageFile | NDArray[np.uint8]
+logger = logging.getLogger(__name__)
+
+Source = str | Path | ImageFile | UltrasoundImage | bytes | NDArray[np.uint8]
 
 
 class Finding(NamedTuple):
@@ -39,15 +46,17 @@ class Segmenter(ABC):
 
     ::
 
-        -- read -- (crop) -- find -- Segmentation
+        -- read -- (crop) -- find -- (judge) -- Segmentation
 
     Attributes:
         crop: whether the network sees only the largest region of 2-D tissue that the DICOM header names.
         settings: everything else that decides the mask, such as the threshold, for DICOM objects.
+        trust: gives each result decision, trust and intervals; None without a calibration.
     """
 
     crop: bool
     settings: Mapping[str, str]
+    trust: Trust | None = None
 
     @property
     @abstractmethod
@@ -61,47 +70,71 @@ class Segmenter(ABC):
     @overload
     def __call__(self, source: NDArray[np.uint8], *, frame: int | None = None) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, source: str | Path | ImageFile, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
+    def __call__(self, source: str | Path | ImageFile | bytes, *, frame: int) -> Segmentation: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, source: str | Path | ImageFile, *, frame: None = None) -> Any: ...
-    @overload
-    def __call__(self, source: Iterable[Source], *, frame: int | None = None) -> Iterator[Segmentation]: ...
+    def __call__(self, source: Any, *, frame: int | None = None) -> Any: ...
 
-    def __call__(
-        self, source: Source | Iterable[Source], *, frame: int | None = None
-    ) -> Segmentation | Iterator[Segmentation]:
+    def __call__(self, source: Any, *, frame: int | None = None) -> Segmentation | Iterator[Segmentation]:
         """Segment one picture, or several one by one as you iterate.
 
         Args:
-            source: a path, an open file, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, or an iterable of any of them.
+            source: a path, an open file or its bytes, an 8-bit array ``(H, W)`` or ``(H, W, 3)`` RGB, a Pillow image,
+                or a pydicom ``Dataset``; a folder, which is searched as the command line does; or an iterable of any
+                of them.
             frame: frame of a cine, counted from 0; None for all.
 
         Returns:
-            One result for a picture or a frame. For several sources, and for a cine without ``frame``, an iterator that
-            reads and segments each frame when its turn comes.
+            One result for a picture or a frame. For a folder, for several sources, and for a cine without ``frame``, an
+            iterator that reads and segments each picture when its turn comes. That of a folder or of a list of paths
+            goes on after a bad file, and raises at its end.
 
         Raises:
             ImageError: when a file cannot be read.
-            InputError: for an array of another shape or type.
+            InputError: for an array of another shape or type, or an object that is no picture.
         """
-        if isinstance(source, np.ndarray):
-            return self.segment(_from_array(source))
-        if not isinstance(source, (str, Path, ImageFile)):
+        picture = picture_of(source)
+        if isinstance(picture, UltrasoundImage):
+            return self.segment(picture)
+        if isinstance(source, (list, tuple)) and all(isinstance(each, (str, Path)) for each in source):
+            return FolderResults(list(map(Path, source)), lambda file: self._each(file, frame))
+        if picture is None and not isinstance(source, (str, Path)):
             return (result for each in source for result in self._each(each, frame))
-        with opened(source) as file:
+        if picture is None and os.path.isdir(source):
+            return self._folder(Path(source), frame)
+        with opened(picture or source) as file:
             if frame is None and file.frames > 1:
-                return self._each(source, None)
+                return self._each(picture or source, None)
             image = read_image(file, frame=frame)
         return self.segment(image)
 
-    def _each(self, source: Source, frame: int | None) -> Iterator[Segmentation]:
-        """Give the result of a picture, or of each frame of a cine."""
-        if isinstance(source, np.ndarray):
-            yield self.segment(_from_array(source))
+    def _each(self, source: Any, frame: int | None) -> Iterator[Segmentation]:
+        """Give the result of a picture, or of each frame of a cine, or of each picture of a folder."""
+        picture = picture_of(source)
+        if isinstance(picture, UltrasoundImage):
+            yield self.segment(picture)
             return
-        with opened(source) as file:
+        if picture is None and not isinstance(source, (str, Path)):
+            raise InputError("source", f"must be {TAKEN}", got=f"a {type(source).__name__} among several")
+        if picture is None and isinstance(source, (str, Path)) and os.path.isdir(source):
+            yield from self._folder(Path(source), frame)
+            return
+        with opened(picture or source) as file:
             for number in range(file.frames) if frame is None and file.frames > 1 else [frame]:
                 yield self.segment(read_image(file, frame=number))
+
+    def _folder(self, folder: Path, frame: int | None) -> FolderResults:
+        """Give the results of a folder, with the names that the command line gives their files."""
+        files = find_images(folder)
+        names = dict(zip(files, output_names(files), strict=True))
+        taken = {name.casefold() for name in names.values()}
+
+        def segment(file: Path) -> Iterator[Segmentation]:
+            with opened(file) as source:
+                name = cine_name(names[file], source.frames, taken)
+                for result in self._each(source, frame):
+                    yield replace(result, name=frame_name(name, result.image.frame))
+
+        return FolderResults(files, segment)
 
     def segment(self, image: UltrasoundImage) -> Segmentation:
         """Segment a picture that is already in memory.
@@ -112,7 +145,11 @@ class Segmenter(ABC):
         """
         _check_pixels(image)
         try:
-            return self._segment(image)
+            result = _doubted(self._segment(image))
+            for remark in result.remarks:
+                frame = "" if image.frame is None else f", frame {image.frame}"
+                logger.warning("%s%s: %s", image.path or "source", frame, remark)
+            return result
         except Exception as error:  # each runtime has its own error when memory runs out
             if not out_of_memory(error):
                 raise
@@ -120,16 +157,39 @@ class Segmenter(ABC):
 
     def _segment(self, image: UltrasoundImage) -> Segmentation:
         region = region_of_interest(image.calibration.regions) if self.crop else None
-        if region is None:
-            found = Finding(*self.find(image))
-            return Segmentation(image, found.mask, found.probability, self.algorithm, scores=found.scores)
+        if region is None or region.shape == image.pixels.shape[:2]:
+            found, verdict = self._judged(image, scanner_of(image))
+            return Segmentation(image, found.mask, found.probability, self.algorithm, None, found.scores, verdict)
         mask, probability = np.zeros(image.pixels.shape[:2], np.uint8), np.zeros(image.pixels.shape[:2], np.float32)
         part = UltrasoundImage(
             np.ascontiguousarray(image.pixels[region.slices]), image.spacing, image.path, image.frame
         )
-        found = Finding(*self.find(part))
+        found, verdict = self._judged(part, scanner_of(image))
         mask[region.slices], probability[region.slices] = found.mask, found.probability
-        return Segmentation(image, mask, probability, _cropped(self.algorithm, region), region, found.scores)
+        return Segmentation(image, mask, probability, cropped(self.algorithm, region), region, found.scores, verdict)
+
+    def _judged(self, image: UltrasoundImage, scanner: str) -> tuple[Finding, Verdict | None]:
+        """What is found, and how far it is to be believed; the mask is empty where that is nothing."""
+        found = Finding(*self.find(image))
+        if self.trust is None:
+            return found, None
+
+        def segment(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return Finding(*self.find(replace(image, pixels=pixels))).mask
+
+        signals = self.trust.signals(found.mask, found.scores, image.pixels, segment)
+        verdict = self.trust.verdict(signals, found=bool(found.mask.any()), scanner=scanner)
+        if verdict.decision == "nothing found":
+            found = found._replace(mask=np.zeros_like(found.mask))
+        return found, verdict
+
+
+def _doubted(result: Segmentation) -> Segmentation:
+    """A lesion that does not lie in the tissue is doubtful, however sure the network is."""
+    verdict = result.verdict
+    if verdict is None or verdict.decision != "lesion" or not result.remarks:
+        return result
+    return replace(result, verdict=replace(verdict, decision="doubtful"))
 
 
 def check_finite(output: Any, segmenter: object) -> None:
@@ -157,7 +217,13 @@ def no_memory(image: UltrasoundImage) -> InputError:
     return InputError(where, "needs more memory than this machine has", got=f"{rows} x {columns} pixels", fix=fix)
 
 
-def _cropped(algorithm: Algorithm, region: Region) -> Algorithm:
+def scanner_of(image: UltrasoundImage) -> str:
+    """The scanner's model that the header names; empty where it does not."""
+    return "" if image.header is None else str(image.header.get("ManufacturerModelName") or "")
+
+
+def cropped(algorithm: Algorithm, region: Region) -> Algorithm:
+    """The algorithm that was shown only a region, for DICOM objects."""
     crop = f"rows {region.top}-{region.bottom} columns {region.left}-{region.right}"
     return replace(algorithm, settings={**algorithm.settings, "crop": crop})
 
@@ -167,12 +233,3 @@ def _check_pixels(image: UltrasoundImage) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         rule = "pixels must be unsigned 8-bit (H, W, 3), at least one"
         raise InputError(image.path or "source", rule, got=f"{pixels.dtype} {pixels.shape}")
-
-
-def _from_array(array: NDArray[Any]) -> UltrasoundImage:
-    right = array.dtype == np.uint8 and array.ndim in (2, 3) and array.size
-    if not right or (array.ndim == 3 and array.shape[2] != 3):
-        rule = "an array must be unsigned 8-bit (H, W) or (H, W, 3)"
-        raise InputError("source", rule, got=f"{array.dtype} {array.shape}")
-    rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
-    return UltrasoundImage(np.ascontiguousarray(rgb), None, "", None)

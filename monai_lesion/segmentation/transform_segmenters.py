@@ -61,6 +61,9 @@ class TransformSegmenter(Segmenter):
         **options: Any,
     ) -> None:
         chosen = Execution.of(execution, options)
+        if chosen.views != 1:
+            rule = "work only with the steps of monai_lesion.pipeline"
+            raise InputError("views", rule, got="other transforms in the bundle")
         self.crop, self.network = chosen.crop, network.eval()
         self.preprocess = preprocess or preprocessing()
         self.postprocess = postprocess or postprocessing(self.preprocess, drop_channel=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import json
+import copy
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError, root_cause
-from monai_lesion.files import file_sha256
+from monai_lesion.files import file_sha256, read_object
 from monai_lesion.networks.recognition import without_pretraining
 from monai_lesion.study.records import write_json
 from monai_lesion.study.specifications import Study
@@ -60,44 +58,29 @@ def check_overrides(study: Study, bundle: Path) -> None:
     for where, overrides in [(study.name, study.overrides)] + [
         (f"{study.name}, {entry.name}", entry.overrides) for entry in study.entries
     ]:
-        for key in overrides:
-            if not _known(parser, key, overrides):
-                close = get_close_matches(key, _ids(parser.get()), n=1)
-                fix = f"Did you mean {close[0]!r}?" if close else "Keys are listed in docs/reference/bundle.md"
-                raise InputError(f"{where}, overrides", f"must be keys of {train.name}", got=repr(key), fix=fix)
+        _check_known(parser.get(), overrides, f"{where}, overrides")
 
 
-def _ids(config: Any, prefix: str = "") -> list[str]:
-    if not isinstance(config, Mapping):
-        return []
-    found = []
-    for key, value in config.items():
-        if not str(key).startswith("_"):
-            found += [f"{prefix}{key}", *_ids(value, f"{prefix}{key}#")]
-    return found
+def _check_known(config: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> None:
+    from monai.bundle import ConfigParser
 
+    from monai_lesion.training.config_keys import nearest, unknown_keys
 
-def _known(parser: Any, key: str, overrides: Mapping[str, Any]) -> bool:
-    """Whether a key exists, belongs to another override, or is an argument of the component that it belongs to."""
-    if key in parser:
-        return True
-    parent, _, name = key.rpartition("#")
-    if parent in overrides:
-        return True
-    component = parser[parent] if parent and parent in parser else None
-    if not isinstance(component, dict) or "_target_" not in component:
-        return False
-    from monai.bundle import ComponentLocator, ConfigComponent
-
-    located = ConfigComponent(component, id=parent, locator=ComponentLocator()).resolve_module_name()
-    if isinstance(located, str):
-        from pydoc import locate
-
-        located = locate(located)
-    if not callable(located):
-        return True
-    parameters = inspect.signature(located).parameters.values()
-    return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    changed = ConfigParser(copy.deepcopy(dict(config)))
+    for key, value in overrides.items():
+        known: list[str] = []
+        try:
+            changed.update({key: value})
+        except (KeyError, ValueError, TypeError, AttributeError):
+            unknown = True
+        else:
+            found = {each.replace("::", "#"): names for each, names in unknown_keys(changed.get())}
+            unknown = any(f"{key}#".startswith(f"{each}#") for each in found)
+            known = next((names for each, names in found.items() if f"{key}#".startswith(f"{each}#")), [])
+        if unknown:
+            close = nearest(key, known)
+            fix = f"Did you mean {close!r}?" if close else "Keys are listed in docs/reference/bundle.md"
+            raise InputError(where, "must be keys of train.json", got=repr(key), fix=fix)
 
 
 def check_resolution(study: Study) -> None:
@@ -159,7 +142,7 @@ def claim_output(study: Study, place: Place) -> None:
             raise InputError(place.output, "must be new, empty or a study's", got="other files", fix=fix)
     else:
         try:
-            earlier = json.loads(file.read_text(encoding="utf-8"))
+            earlier = read_object(file)
             differences = _differences(earlier["study"], content["study"])
         except (ValueError, KeyError, TypeError) as error:
             fix = "Choose a new --output"

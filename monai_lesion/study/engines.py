@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.clusters import start_ray
 from monai_lesion.study.jobs import Job, run_job
 
 RETRIES = 3  # of a job whose worker dies; it goes on from its last epoch
-CONNECT_SECONDS = 5.0
-START_ATTEMPTS = 5
 
 
 class Engine(Protocol):
@@ -83,22 +80,8 @@ class RayEngine:
     def __init__(
         self, *, address: str | None = None, workers: int | None = None, cpus: int = 1, gpus: float = 0.0
     ) -> None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported and when its processes start
-        try:
-            import ray
-        except ImportError as error:
-            raise InputError("--engine ray", "needs Ray", fix="pip install 'monai-lesion[study]'") from error
-        if address is not None:
-            check_address(address)
-        self.ray = ray
-        if address is None:
-            cores = os.cpu_count() or 1
-            slots = workers or max(1, cores // cpus)
-            self._start(
-                address="local", num_cpus=slots * cpus, object_store_memory=100 * 2**20, include_dashboard=False
-            )
-        else:
-            self._start(address=address)
+        slots = workers or max(1, (os.cpu_count() or 1) // cpus)
+        self.ray = ray = start_ray("--engine ray", "study", address, cpus=slots * cpus)
         found = ray.cluster_resources()
         room = [found.get("CPU", 0.0) / cpus, *([found.get("GPU", 0.0) / gpus] if gpus else [])]
         self.capacity = int(min(room) + 1e-6)
@@ -109,21 +92,6 @@ class RayEngine:
         self.work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_ray_job)
         self.threads = cpus
         self.jobs: dict[Any, Job] = {}
-
-    def _start(self, address: str, **options: Any) -> None:
-        """Connect, or start a Ray here; its parts wait only seconds for each other, too short on a busy machine."""
-        attempts = START_ATTEMPTS if address == "local" else 1
-        for attempt in range(attempts):
-            try:
-                self.ray.init(address=address, log_to_driver=False, configure_logging=False, **options)
-                return
-            except Exception as error:  # of many kinds
-                self.ray.shutdown()
-                if attempt + 1 < attempts:
-                    continue
-                where = "--engine ray" if address == "local" else f"--address {address}"
-                reason = str(error).splitlines()[0]
-                raise InputError(where, "Ray must start or answer", got=reason) from error
 
     def __enter__(self) -> RayEngine:
         return self
@@ -155,28 +123,3 @@ class RayEngine:
 
 def _ray_job(kind: str, trial: Mapping[str, Any], threads: int) -> str:
     return run_job(kind, trial, threads=threads)
-
-
-def check_address(address: str) -> None:
-    """Check that something answers at an address, because Ray itself tries for minutes.
-
-    Args:
-        address: ``host:port``, ``ray://host:port``, or ``auto`` for the Ray of this machine.
-
-    Raises:
-        InputError: when the address has no port, or nothing answers within five seconds.
-    """
-    if address in ("auto", "local"):
-        return
-    parts = urlsplit(address if "//" in address else f"//{address}")
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InputError(f"--address {address}", "must be host:port", got=error) from error
-    if not host or not port:
-        raise InputError(f"--address {address}", "must be host:port, ray://host:port or auto", got="no port")
-    try:
-        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        fix = "Start Ray there (ray start --head), or leave --address out"
-        raise InputError(f"--address {address}", "must answer", got=error, fix=fix) from error

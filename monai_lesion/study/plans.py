@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from monai_lesion.errors import InputError
+from monai_lesion.files import read_object
 from monai_lesion.study.jobs import EVALUATE, TRAIN, Job
 from monai_lesion.study.records import read_record, write_json
 from monai_lesion.study.specifications import Entry, Study
@@ -155,10 +154,7 @@ def read_choices(output: Path) -> dict[str, Any]:
     file = output / CHOICES
     if not file.is_file():
         return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(file, "must be the choices of a study", got=error) from error
+    return read_object(file, "must be the choices of a study")
 
 
 def count_trainings(entries: Sequence[Entry]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
-from monai_lesion.files import replacing
+from monai_lesion.files import read_object, replacing
 from monai_lesion.machine.memory import peak_bytes
 from monai_lesion.machine.packages import versions as installed
 from monai_lesion.machine.processors import processor
@@ -33,13 +33,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"{type(content).__name__} instead of an object")
-    except (OSError, ValueError) as error:
-        fix = "Delete the trial's folder to train it again"
-        raise InputError(file, "must be the record of a trial", got=error, fix=fix) from error
-    return with_present_keys(content)
+        return with_present_keys(read_object(file, "must be the record of a trial"))
+    except InputError as error:
+        raise InputError(f"{error}. Delete the trial's folder to train it again") from error
 
 
 def with_present_keys(record: Mapping[str, Any]) -> dict[str, Any]:

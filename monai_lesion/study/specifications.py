@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_lesion.errors import InputError
+from monai_lesion.files import read_object
 
 TABLES = ("table1", "table2", "ladder")
 ENTRY_KEYS = ("network", "name", "weight_decays", "seeds", "tuning_seeds", "overrides")
@@ -124,15 +125,11 @@ def load_study(path: str | Path) -> Study:
         InputError: names file, key and rule.
     """
     file = Path(path)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not file.exists():
         found = sorted(str(other) for other in file.parent.glob("*.json")) if file.parent.is_dir() else []
         fix = f"There are {', '.join(found)}" if found else "Run the command in the project's folder"
-        raise InputError(file, "the study must exist", got="no file", fix=fix) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(file, "must be a readable JSON file", got=error) from error
-    return parse_study(content, where=file)
+        raise InputError(file, "the study must exist", got="no file", fix=fix)
+    return parse_study(read_object(file), where=file)
 
 
 def parse_study(content: Any, *, where: object = "study") -> Study:

@@ -5,9 +5,10 @@ trainer's list, and ``AverageStatistics`` before it.
 """
 
 from monai_lesion.training.checkpoints import Checkpoints
-from monai_lesion.training.epochs import AverageStatistics, EarlyStop, SeedEveryEpoch, StopOnBadLoss, val_loss
+from monai_lesion.training.epochs import AverageStatistics, EarlyStop, StopOnBadLoss, val_loss
 from monai_lesion.training.evaluation import EvaluationTables, SaveMasks
 from monai_lesion.training.progress import MetricsLog, Progress
+from monai_lesion.training.seeds import SeededDataset, SeedEveryEpoch
 from monai_lesion.training.tracking import TensorBoard, TrackedRun, untracked
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Progress",
     "SaveMasks",
     "SeedEveryEpoch",
+    "SeededDataset",
     "StopOnBadLoss",
     "TensorBoard",
     "TrackedRun",

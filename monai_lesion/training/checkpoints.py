@@ -16,11 +16,13 @@ from monai_lesion.errors import CheckpointError
 from monai_lesion.files import replacing
 from monai_lesion.networks.definitions import definition_of
 from monai_lesion.networks.recognition import describe
-from monai_lesion.networks.weight_files import Weights
+from monai_lesion.networks.weight_files import Weights, save_state
 from monai_lesion.training.averaging import WeightAverage
 from monai_lesion.training.epochs import val_loss, validated
+from monai_lesion.training.locks import claim, release
 from monai_lesion.training.precisions import Precision
 from monai_lesion.training.processes import leads, refuse_processes
+from monai_lesion.training.resumption import RATES, Start
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +46,15 @@ class Checkpoints:
         average: the moving average of the weights; its network is that of ``model.pt``. None keeps ``network`` itself.
         precision: precision of the training, so that it continues as it began.
         input_size: rows and columns of the network's input; None leaves them out.
+        recipe: the settings that a training may or may not change when it goes on, see
+            :class:`~monai_lesion.training.resumption.Start`.
         resume: continue from ``last.ckpt`` if there is one.
 
     Raises:
-        CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or differs between processes.
-        InputError: when torchrun started several processes without ``multi_gpu_train.json``.
+        CheckpointError: when ``last.ckpt`` belongs to another training, is damaged, or differs between processes, or
+            when it cannot be written.
+        InputError: when another process trains into the folder, or torchrun started several processes without
+            ``multi_gpu_train.json``.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Checkpoints:
         average: WeightAverage | None = None,
         precision: Precision | None = None,
         input_size: Sequence[int] | None = None,
+        recipe: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
         self.best_path = Path(ckpt_dir) / "model.pt"
@@ -72,17 +79,29 @@ class Checkpoints:
         self.later = {name: part for name, part in parts.items() if part is not None}
         self.input_size = None if input_size is None else (int(input_size[0]), int(input_size[1]))
         self.network_def = definition_of(network, dropout=True)
+        self.start = Start(recipe or {}, self.objects)
         self.resume = resume
         self.best = math.inf
+        self.best_epoch = 0
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer."""
         refuse_processes("a training", unless_connected=True)
+        engine.add_event_handler(Events.STARTED, self._claim)
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._tell)
 
-    def _tell(self) -> None:
+    def _claim(self) -> None:
+        if leads():
+            claim(self.last_path.parent)
+
+    def _tell(self, engine: Engine) -> None:
+        if leads():
+            release(self.last_path.parent)
+        if leads() and self.best_epoch:
+            told = engine.state.epoch, self.best_epoch, self.best
+            logger.info("ended after epoch %d; the lowest validation loss was that of epoch %d, %.4f", *told)
         if self.best == math.inf:
             logger.warning("no epoch was validated, so there is no %s: lower --val_interval", self.best_path)
 
@@ -105,8 +124,10 @@ class Checkpoints:
         try:
             state = torch.load(self.last_path, map_location="cpu", weights_only=True)
             self._check_recipe(state)
+            begun = state.get("start", {})
+            self.start.check(begun)
             for name, item in self.objects.items():
-                _check_length(item, state[name])
+                _check_kind(name, item, state[name])
                 item.load_state_dict(state[name])
             # Files of before there were averages and chosen precisions have neither.
             for name, part in self.later.items():
@@ -120,13 +141,18 @@ class Checkpoints:
                 engine.scaler.load_state_dict(state["scaler"])
             for name in engine.state_dict_user_keys:
                 setattr(engine.state, name, state[name])
-            self.best = float(state["best"])
+            changed = self.start.apply(begun, self.objects)
+            self.best, self.best_epoch = float(state["best"]), int(state.get("best_epoch", 0))
             engine.state.epoch = int(state["epoch"])
             engine.state.iteration = int(state["iteration"])
         except Exception as error:  # torch raises many kinds; each means the same to the user
             reason = str(error).splitlines()[0]
             raise CheckpointError(self.last_path, "must belong to this training", got=reason, fix=fix) from error
         logger.info("resumed after epoch %d from %s", engine.state.epoch, self.last_path)
+        if changed:
+            logger.info("changed from here on: %s", ", ".join(changed))
+        if not begun:
+            logger.info("an earlier version began this training: its learning rate and weight decay hold")
 
     def _check_recipe(self, state: Mapping[str, Any]) -> None:
         """Files of before there were these keys have neither; another dropout may go on."""
@@ -147,6 +173,7 @@ class Checkpoints:
         loss = val_loss(self.evaluator) if validated(self.evaluator, engine) else math.inf
         better = loss < self.best
         self.best = min(loss, self.best)
+        self.best_epoch = engine.state.epoch if better else self.best_epoch
         if not leads():
             return
         if better:
@@ -158,20 +185,38 @@ class Checkpoints:
             state["scaler"] = engine.scaler.state_dict()
         about = Weights({}, self.network_def, self.input_size).to_dict()
         state.update({name: value for name, value in about.items() if name != "model"})
+        state["start"] = self.start.state_dict()
         state["epoch_length"] = engine.state.epoch_length
-        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
+        progress = {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+        }
         _save({**state, **progress}, self.last_path)
 
 
-def _check_length(item: Any, state: Mapping[str, Any]) -> None:
-    """A schedule of fixed length holds for that length alone, and no schedule goes on from another kind's state."""
+def _check_kind(name: str, item: Any, state: Mapping[str, Any]) -> None:
+    """A schedule of fixed length holds for that length alone; no optimiser or schedule goes on from another kind's."""
+    if isinstance(item, torch.optim.Optimizer):
+        own, theirs = (sorted({*each[0]} - {"params", *RATES}) for each in (item.param_groups, state["param_groups"]))
+        if not set(own) <= set(theirs):
+            missing = ", ".join(sorted(set(own) - set(theirs)))
+            raise ValueError(f"an optimiser without {missing}, here {type(item).__name__}: another --{name}")
+        if len(item.param_groups) != len(state["param_groups"]):
+            counts = [len(each) for each in (state["param_groups"], item.param_groups)]
+            raise ValueError(f"{counts[0]} groups of parameters, here {counts[1]}: another --{name} or overlay")
     if isinstance(item, torch.optim.lr_scheduler.LRScheduler):
-        own, steps = item.state_dict().get("total_steps"), state.get("total_steps")
-        if own != steps:
-            told = [f"a schedule of {n} steps" if n else "one without a fixed length" for n in (steps, own)]
+        own_steps, steps = item.state_dict().get("total_steps"), state.get("total_steps")
+        if own_steps != steps:
+            told = [f"a schedule of {n} steps" if n else "one without a fixed length" for n in (steps, own_steps)]
             raise ValueError(f"{told[0]}, here {told[1]}: another --max_epochs, batch size or overlay")
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:
-    with replacing(path) as partial:
-        torch.save(state, partial)
+    try:
+        with replacing(path) as partial:
+            save_state(state, partial)
+    except OSError as error:
+        fix = "Make room, and go on with --resume true"
+        raise CheckpointError(path, "must be possible to write", got=error.strerror or error, fix=fix) from error

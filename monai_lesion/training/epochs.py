@@ -1,15 +1,13 @@
-"""What follows a training from epoch to epoch: seeds, bad losses, statistics, early stop."""
+"""What follows a training from epoch to epoch: bad losses, statistics, early stop."""
 
 from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from monai.transforms import Randomizable
 
 from monai_lesion.errors import InputError
 
@@ -38,34 +36,6 @@ def val_loss(engine: Engine) -> float:
 def validated(evaluator: Engine, trainer: Engine) -> bool:
     """Whether the trainer's epoch was validated; with a ``val_interval`` above 1 not each is."""
     return bool(evaluator.state.epoch == trainer.state.epoch)
-
-
-class SeedEveryEpoch:
-    """Reseed torch and the dataset's transforms from (seed, epoch), so that a resumed run repeats an unbroken one.
-
-    MONAI's transforms own their random state, which no checkpoint holds. Processes that share a batch draw each their
-    own numbers.
-
-    Args:
-        seed: random seed of the training.
-        dataset: the training dataset; its ``transform`` is reseeded.
-    """
-
-    def __init__(self, seed: int, dataset: Any) -> None:
-        self.seed = seed
-        self.dataset = dataset
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to the trainer."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Reseed for the epoch that starts."""
-        seed = (self.seed * 100_003 + engine.state.epoch + idist.get_rank() * 1_000_000_007) % 2**31
-        torch.manual_seed(seed)
-        transform = getattr(self.dataset, "transform", None)
-        if isinstance(transform, Randomizable):
-            transform.set_random_state(seed=seed)
 
 
 class StopOnBadLoss:

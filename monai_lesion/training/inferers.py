@@ -9,6 +9,9 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
+from monai_lesion.errors import CheckpointError
+from monai_lesion.networks.recognition import describe
+
 Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
@@ -51,15 +54,37 @@ class MixedPrecisionInferer(SimpleInferer):
 class LogitsInferer(SimpleInferer):
     """Run a network in float32 and give its logits alone, the first of what it returns.
 
-    MONAI Label and MONAI's writers take one tensor; a network with trust heads returns two.
+    MONAI Label and MONAI's writers take one tensor; a network with trust heads returns two. The output of a broken
+    network, which would look like an empty mask, is refused: see :func:`check_outputs`.
     """
 
     def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., Outputs], *args: Any, **kwargs: Any
+        self,
+        inputs: torch.Tensor,
+        network: Callable[..., Outputs],
+        *args: Any,
+        others: list[torch.Tensor] | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        """Run ``network`` on ``inputs`` ``(B, C, H, W)``."""
+        """Run ``network`` on ``inputs`` ``(B, C, H, W)``; what it returns beside the logits goes into ``others``."""
         outputs = network(plain(inputs), *args, **kwargs)
+        check_outputs(outputs, network)
+        if others is not None and not isinstance(outputs, torch.Tensor):
+            others[:] = outputs[1:]
         return with_meta(outputs if isinstance(outputs, torch.Tensor) else outputs[0], inputs)
+
+
+def check_outputs(outputs: Outputs, network: object) -> None:
+    """Refuse the outputs of a broken network, by its name.
+
+    Raises:
+        CheckpointError: when some of them is NaN or infinite.
+    """
+    if all(bool(torch.isfinite(each).all()) for each in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)):
+        return
+    name = describe(network.state_dict()) if isinstance(network, torch.nn.Module) else type(network).__name__
+    fix = "Its weights are damaged, or it was not trained to the end"
+    raise CheckpointError(f"network {name}", "must compute finite numbers", got="NaN or infinity", fix=fix)
 
 
 def plain(tensor: torch.Tensor) -> torch.Tensor:

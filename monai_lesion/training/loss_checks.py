@@ -1,9 +1,10 @@
-"""Does the loss learn from all that the training gives it?"""
+"""Does the loss learn from all that the training gives it, and can the network take every batch?"""
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -93,3 +94,49 @@ def _warn(loss: object, item: Any) -> None:
         type(loss).__name__,
         FIX,
     )
+
+
+class CheckLastBatch:
+    """Refuse a last batch of one picture that batch normalisation cannot take, before an epoch is spent on the others.
+
+    Where the pictures are small and the network deep, its middle is one pixel, and one value has no variance.
+
+    Args:
+        network: the network that is trained; a copy is run on one empty picture, only when the last batch has one.
+        spatial_size: rows and columns of its input.
+        in_channels: channels of its input.
+
+    Raises:
+        InputError: when the training begins.
+    """
+
+    def __init__(self, network: torch.nn.Module, *, spatial_size: Sequence[int], in_channels: int = 3) -> None:
+        self.network = network
+        self.shape = (1, in_channels, *spatial_size)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Look at the loader, and run the network where its last batch has one picture."""
+        loader = engine.state.dataloader
+        batch, dropped = getattr(loader, "batch_size", None), getattr(loader, "drop_last", False)
+        images = len(loader.sampler) if batch else 0  # type: ignore[union-attr]
+        if not batch or (images % batch != 1 and batch != 1) or (dropped and images % batch):
+            return
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            subject = copy.deepcopy(self.network).cpu().train()
+            try:
+                subject(torch.zeros(self.shape))
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                rows, columns = self.shape[2:]
+                rule = (
+                    f"leaves a batch of one picture, which this network cannot normalise at {rows} x {columns} pixels"
+                )
+                fix = "Take another --batch_size, a larger --spatial_size, or --train#dataloader#drop_last true"
+                raise InputError(
+                    "--batch_size", rule, got=f"{images} pictures in batches of {batch}", fix=fix
+                ) from error

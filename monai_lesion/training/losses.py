@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from monai.losses import DiceCELoss, DiceLoss
+from monai.losses import DiceLoss
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy_of
 
 from monai_lesion.errors import InputError
 
@@ -22,17 +22,19 @@ class MaskAndTrustLoss(nn.Module):
         scores -- presence, quality ----------------------------- trust ---------------/
 
     Cross-entropy keeps the probabilities calibrated, and Dice weighs each picture equally whatever the lesion's size.
-    Both learn from a picture without a lesion: the Dice loss has a smoothing term.
+    Both learn from a picture without a lesion: the Dice loss has a smoothing term. Many such pictures at full weight
+    teach the network to leave out faint lesions; where presence says that there is none, the mask need not.
 
-    ``scores`` are two logits a picture. *Presence* learns whether the label has a pixel. *Quality* learns the Dice of
-    the mask, as drawn at probability 0.5, with its label; no gradient flows from it into the mask. A mask on a picture
-    without a lesion has the quality 0. Where neither label nor network draws anything there is no mask to judge, and
-    the picture is left out of it.
+    ``scores`` are two logits a picture. *Presence* learns whether the label has a pixel. *Quality* learns
+    the Dice of the mask, as drawn at probability 0.5, with its label; no gradient flows from it into the mask. A mask
+    on a picture without a lesion has the quality 0. Where neither label nor network draws anything there is no mask to
+    judge, and the picture is left out of it.
 
     Args:
         smoothing: added to both sides of the Dice fraction, in pixels.
         cross_entropy: weight of the cross-entropy.
         dice: weight of the Dice loss.
+        empty: weight of a picture without a lesion in the loss of the mask.
         trust: weight of presence and of quality; the heads are small, and the mask comes first.
         distillation: share of the teachers' mask, where there is one.
 
@@ -58,38 +60,45 @@ class MaskAndTrustLoss(nn.Module):
         smoothing: float = 1.0,
         cross_entropy: float = 1.0,
         dice: float = 1.0,
+        empty: float = 1.0,
         trust: float = 0.1,
         distillation: float = 0.5,
     ) -> None:
         super().__init__()
         if not 0 <= distillation <= 1:
             raise InputError("distillation", "must be a share from 0 to 1", got=distillation)
-        if min(cross_entropy, dice, trust) < 0:
-            got = f"cross_entropy {cross_entropy}, dice {dice}, trust {trust}"
+        if min(cross_entropy, dice, empty, trust) < 0:
+            got = f"cross_entropy {cross_entropy}, dice {dice}, empty {empty}, trust {trust}"
             raise InputError("the weights of the loss", "must not be negative", got=got)
         if smoothing <= 0:
             rule, fix = "must be positive", "Without it a picture without a lesion has no gradient"
             raise InputError("smoothing", rule, got=smoothing, fix=fix)
-        self.mask = DiceCELoss(
-            sigmoid=True, smooth_nr=smoothing, smooth_dr=smoothing, lambda_ce=cross_entropy, lambda_dice=dice
-        )
+        self.hard_dice = DiceLoss(sigmoid=True, smooth_nr=smoothing, smooth_dr=smoothing, reduction="none")
         # The plain Dice of a soft mask is lowest at a hard one; with squares it is lowest at the mask itself.
-        self.soft_dice = DiceLoss(sigmoid=True, squared_pred=True, smooth_nr=smoothing, smooth_dr=smoothing)
-        self.cross_entropy, self.dice, self.trust, self.distillation = cross_entropy, dice, trust, distillation
+        self.soft_dice = DiceLoss(
+            sigmoid=True, squared_pred=True, smooth_nr=smoothing, smooth_dr=smoothing, reduction="none"
+        )
+        self.cross_entropy, self.dice, self.empty = cross_entropy, dice, empty
+        self.trust, self.distillation = trust, distillation
 
     def forward(self, prediction: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
         """Compute the loss of a batch."""
         logits, *others = (prediction,) if isinstance(prediction, torch.Tensor) else prediction
         label = target[:, :1].to(logits.dtype)
-        loss: torch.Tensor = self.mask(logits, label)
+        weights = torch.where(label.flatten(1).any(1), 1.0, self.empty)
+        loss = (weights * self._each(logits, label, self.hard_dice)).mean()
         if target.shape[1] > 1:
-            teachers = target[:, 1:2].to(logits.dtype)
-            taught = self.cross_entropy * binary_cross_entropy_with_logits(logits, teachers)
-            taught = taught + self.dice * self.soft_dice(logits, teachers)
+            taught = (weights * self._each(logits, target[:, 1:2].to(logits.dtype), self.soft_dice)).mean()
             loss = (1 - self.distillation) * loss + self.distillation * taught
         if others and self.trust:
             loss = loss + self.trust * trust_loss(others[0], logits, label)
         return loss
+
+    def _each(self, logits: torch.Tensor, wanted: torch.Tensor, dice: DiceLoss) -> torch.Tensor:
+        """Cross-entropy + Dice of each picture, ``(B,)``."""
+        entropy = cross_entropy_of(logits, wanted, reduction="none").flatten(1).mean(1)
+        overlap: torch.Tensor = dice(logits, wanted).flatten(1).mean(1)
+        return self.cross_entropy * entropy + self.dice * overlap
 
 
 def trust_loss(scores: torch.Tensor, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -107,6 +116,6 @@ def trust_loss(scores: torch.Tensor, logits: torch.Tensor, label: torch.Tensor) 
         judged = total > 0
         quality = 2 * (drawn * wanted).sum(1) / total.clamp(min=1)
         present = (wanted.sum(1) > 0).to(label.dtype)
-    loss = binary_cross_entropy_with_logits(scores[:, 0], present)
-    each = binary_cross_entropy_with_logits(scores[:, 1], quality, reduction="none")
+    loss = cross_entropy_of(scores[:, 0], present)
+    each = cross_entropy_of(scores[:, 1], quality, reduction="none")
     return loss + (each * judged).sum() / judged.sum().clamp(min=1)

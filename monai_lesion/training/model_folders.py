@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import shlex
 from pathlib import Path
@@ -13,12 +12,12 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_lesion.errors import InputError, root_cause
+from monai_lesion.files import read_object
 from monai_lesion.models.descriptions import FILE, WEIGHTS
 from monai_lesion.models.folders import read_model
 from monai_lesion.models.writers import write_model_folder
 from monai_lesion.networks.checkpoints import load_weights
-from monai_lesion.networks.definitions import build_network
-from monai_lesion.networks.recognition import without_pretraining
+from monai_lesion.networks.definitions import build_for
 from monai_lesion.networks.weight_files import read_weights
 from monai_lesion.pipeline.steps import Steps
 from monai_lesion.training.processes import leads
@@ -78,10 +77,9 @@ class LeaveModelFolder:
             told = cause if isinstance(cause, InputError) else f"{type(cause).__name__}: {cause}"
             logger.warning("no model folder in %s: %s; %s was saved", self.ckpt_dir, told, WEIGHTS)
             return
+        named = shlex.quote(str(self.ckpt_dir))
         logger.info(
-            "the model is %s: monai-lesion predict scan.png --bundle %s --output results",
-            self.ckpt_dir,
-            shlex.quote(str(self.ckpt_dir)),
+            "the model is in %s; use it: monai-lesion predict scan.png --bundle %s --output results", named, named
         )
 
 
@@ -105,7 +103,7 @@ def write_trained(folder: str | Path, network: nn.Module | None = None, *, bundl
     if _is_current(path):
         return
     if weights.network_def is not None:
-        subject = build_network(without_pretraining(weights.network_def))
+        subject = build_for(weights.network_def, weights.state, path / WEIGHTS)
     elif network is not None:
         subject = copy.deepcopy(network).cpu().float()
     else:
@@ -140,4 +138,4 @@ def _version(bundle: str | Path | None) -> str:
     file = None if bundle is None else Path(bundle) / "configs" / "metadata.json"
     if file is None or not file.is_file():
         return ""
-    return str(json.loads(file.read_text(encoding="utf-8")).get("version", ""))[:16]
+    return str(read_object(file).get("version", ""))[:16]

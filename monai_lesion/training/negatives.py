@@ -1,4 +1,4 @@
-"""Pictures without a lesion, made of pictures with one."""
+"""Make pictures without a lesion from pictures with one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TEXT = 0.15  # tissue that is brighter than all around by more is lettering
 
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # a picture and its label
-Window = tuple[int, int, int, int]  # first and last-but-one rows and columns
+Window = tuple[int, int, int, int]  # first row, row after the last, first column, column after the last
 
 
 class RemoveLesions:
-    """Take the lesion out of some training pictures, and work on others in the same ways without touching theirs.
+    """Remove the lesion from some training pictures, and edit others in the same ways but keep their lesion.
 
     ::
 
@@ -31,16 +31,17 @@ class RemoveLesions:
                         +-- decoy: tissue elsewhere, or a window around the lesion ------------- label kept
                         +-- as it is
 
-    A network that never sees a picture without a lesion finds one in each. One that sees only made ones may learn the
-    making: hence the decoys, drawn alike, in pictures that keep their lesion. The tissue comes from the picture itself
-    where there is room beside the lesion, and from another of the batch where there is none; its brightness is fitted
-    to what surrounds the place, and its border is soft. What the lesion cast below stays.
+    A network that never sees a picture without a lesion finds one in every picture. A network that sees only edited
+    ones may learn to recognise the editing, hence the decoys: the same edits in pictures that keep their lesion. The
+    tissue comes from the picture itself if there is room beside the lesion, otherwise from another picture of the
+    batch. Its brightness is matched to the surroundings, and its border is soft. The shadow or enhancement below the
+    lesion stays.
 
-    The numbers come from PyTorch's generator, which :class:`monai_lesion.training.SeedEveryEpoch` seeds.
+    Random numbers come from PyTorch's generator, which :class:`monai_lesion.training.SeedEveryEpoch` seeds.
 
     Args:
         prob: probability that a picture loses its lesion.
-        decoys: probability that a picture which keeps it is worked on.
+        decoys: probability that a picture that keeps its lesion is edited.
 
     Raises:
         InputError: for a probability outside 0 to 1.
@@ -54,14 +55,14 @@ class RemoveLesions:
         self.decoys = decoys
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Work on a batch.
+        """Edit a batch.
 
         Args:
             images: ``(B, C, H, W)``, float in 0-1.
             labels: ``(B, 1, H, W)``, 0 and 1.
 
         Returns:
-            Both, in the same shapes and types; the ones given stay as they are.
+            Both, with the same shapes and types; the input does not change.
         """
         draws = torch.rand(len(images), 2).tolist()
         if all(first >= self.prob and second >= self.decoys for first, second in draws):
@@ -83,7 +84,7 @@ class RemoveLesions:
 
 
 def _without(images: torch.Tensor, labels: torch.Tensor, lesions: torch.Tensor, number: int) -> Pair | None:
-    """A picture without its lesion, and an empty label; None where neither way has room."""
+    """Remove the lesion of a picture and empty its label; None if neither way has room."""
     lesion, empty = lesions[number, 0], torch.zeros_like(labels[number])
     for beside in (True, False) if _draw() < 0.5 else (False, True):
         if beside:
@@ -98,7 +99,7 @@ def _without(images: torch.Tensor, labels: torch.Tensor, lesions: torch.Tensor, 
 
 
 def _decoy(images: torch.Tensor, labels: torch.Tensor, lesions: torch.Tensor, number: int) -> Pair | None:
-    """A picture worked on in the same ways, with its lesion."""
+    """Edit a picture in the same ways but keep its lesion; None without room."""
     lesion, label = lesions[number, 0], labels[number]
     if _draw() < 0.5:
         window = _window_around(lesion)
@@ -112,7 +113,7 @@ def _decoy(images: torch.Tensor, labels: torch.Tensor, lesions: torch.Tensor, nu
 
 
 def widened(labels: torch.Tensor) -> torch.Tensor:
-    """Labels ``(B, 1, H, W)`` with a rim of a fortieth of the picture, where tissue still looks of the lesion."""
+    """Widen labels ``(B, 1, H, W)`` by a fortieth of the picture, where tissue still looks like the lesion."""
     rim = max(2, min(labels.shape[2:]) // 40)
     return max_pool2d(labels.float(), 2 * rim + 1, stride=1, padding=rim) > 0
 
@@ -122,13 +123,13 @@ def _draw(low: float = 0.0, high: float = 1.0) -> float:
 
 
 def _box(mask: torch.Tensor) -> tuple[int, int, int, int]:
-    """First and last-but-one rows and columns of a mask ``(H, W)``."""
+    """Give first row, row after the last, first column and column after the last of a mask ``(H, W)``."""
     rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _window_beside(lesion: torch.Tensor, picture: torch.Tensor) -> Window | None:
-    """A window of the picture's shape that does not touch the lesion, and is more than a shadow."""
+    """Find a window with the picture's aspect ratio that misses the lesion and is brighter than a shadow."""
     rows, columns = lesion.shape
     for _ in range(TRIES):
         share = _draw(*WINDOW)
@@ -141,7 +142,7 @@ def _window_beside(lesion: torch.Tensor, picture: torch.Tensor) -> Window | None
 
 
 def _window_around(lesion: torch.Tensor) -> Window | None:
-    """A window of the picture's shape that holds the lesion."""
+    """Find a window with the picture's aspect ratio that contains the lesion."""
     rows, columns = lesion.shape
     first, last, start, end = _box(lesion)
     share = _draw(*WINDOW)
@@ -154,14 +155,14 @@ def _window_around(lesion: torch.Tensor) -> Window | None:
 
 
 def _zoomed(picture: torch.Tensor, window: Window) -> torch.Tensor:
-    """A window of ``(C, H, W)``, as large as the whole."""
+    """Enlarge a window of ``(C, H, W)`` to the size of the whole."""
     top, bottom, left, right = window
     size = picture.shape[1:]
     return interpolate(picture[None, :, top:bottom, left:right], size, mode="bilinear", align_corners=False)[0]
 
 
 def _elsewhere(lesion: torch.Tensor, shape: torch.Tensor) -> torch.Tensor | None:
-    """A mask of another lesion's shape, at a place that does not touch this one; None where there is no room."""
+    """Place another lesion's shape where it does not touch this one; None without room."""
     if not bool(shape.any()):
         return None
     rows, columns = lesion.shape
@@ -178,7 +179,7 @@ def _elsewhere(lesion: torch.Tensor, shape: torch.Tensor) -> torch.Tensor | None
 
 
 def _covered(pictures: torch.Tensor, lesions: torch.Tensor, number: int, place: torch.Tensor) -> torch.Tensor | None:
-    """A picture with tissue of about the same depth over ``place``; None where no picture has any like it."""
+    """Cover ``place`` with tissue from about the same depth; None if no picture has any like it."""
     if float(place.float().mean()) > LARGEST:
         return None
     first, last, start, end = _box(place)
@@ -210,7 +211,7 @@ def _covered(pictures: torch.Tensor, lesions: torch.Tensor, number: int, place: 
 
 
 def _grafted(ground: torch.Tensor, tissue: torch.Tensor, place: torch.Tensor, *, known: torch.Tensor) -> torch.Tensor:
-    """``tissue`` over ``place`` of ``ground``, its brightness fitted to both where ``known``; all of one size."""
+    """Graft ``tissue`` onto ``place`` of ``ground``, its brightness matched where ``known``; all of one size."""
     share = place.to(ground.dtype)[None, None]
     around = known.to(ground.dtype)[None, None]
     levels = spread(torch.cat([ground, tissue])[None], around)[0].clamp(min=0.02).chunk(2)
@@ -221,9 +222,9 @@ def _grafted(ground: torch.Tensor, tissue: torch.Tensor, place: torch.Tensor, *,
 
 
 def spread(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Smooth values everywhere, of values that are known in part.
+    """Extend values that are known in part smoothly to the whole map.
 
-    Means over ever larger cells fill what no smaller one knows (push and pull).
+    Means over larger and larger cells fill in what smaller ones do not know (push and pull).
 
     Args:
         values: ``(1, C, H, W)``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -59,11 +60,12 @@ def one_cycle(
         optimizer: its groups' learning rates are the peaks.
         max_epochs: epochs of the training.
         epoch_length: steps of each.
-        warm_up: share of the training before the peak. PyTorch's own is 0.3.
+        warm_up: share of the training before the peak, but at least two steps, as a first try of a few pictures needs.
+            PyTorch's own is 0.3.
         options: further options of PyTorch's ``OneCycleLR``.
 
     Raises:
-        InputError: when the rise or the fall would have less than one step.
+        InputError: when rise and fall would have less than two steps each.
 
     Source:
         Smith and Topin, *Super-convergence*, 2018.
@@ -71,12 +73,14 @@ def one_cycle(
     steps = max_epochs * epoch_length
     if not 0 < warm_up < 1:
         raise InputError("warm_up", "must be a share between 0 and 1", got=warm_up)
-    if steps * warm_up < 2 or steps * (1 - warm_up) < 2:
-        rule = "must leave the learning rate time to rise and fall"
-        fix = "Raise --max_epochs or --lr_scheduler#warm_up, or lower --batch_size"
-        raise InputError("--max_epochs", rule, got=f"{max_epochs} epochs of {epoch_length} steps", fix=fix)
+    rise = max(warm_up, 2 / max(steps, 1))
+    if steps * (1 - rise) < 2:
+        fewest = -(-max(4, math.ceil(2 / (1 - warm_up))) // epoch_length)
+        rule = f"must be {fewest} or more, for the learning rate to rise and fall"
+        fix = "Or lower --batch_size, which makes more steps of an epoch"
+        raise InputError("--max_epochs", rule, got=f"{max_epochs} of {epoch_length} steps", fix=fix)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=warm_up, **options)
+    return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=rise, **options)
 
 
 class ClipGradients:

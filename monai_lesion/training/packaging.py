@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from monai_lesion.errors import InputError
-from monai_lesion.files import replacing
+from monai_lesion.files import parse_json, replacing
 from monai_lesion.models.bundle_networks import read_bundle
 from monai_lesion.models.bundles import bundle_files
 
@@ -72,7 +71,7 @@ def _check(root: Path, contents: dict[str, bytes]) -> None:
     for name, content in contents.items():
         if name.endswith(".json"):
             try:
-                parsed = json.loads(content)
+                parsed = parse_json(content)
             except ValueError as error:
                 raise InputError(root / name, "must be JSON", got=error) from error
             if not isinstance(parsed, dict):

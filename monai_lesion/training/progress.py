@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from monai_lesion.machine.progress_bars import bar
 from monai_lesion.training.epochs import validated
 from monai_lesion.training.processes import leads
 
+logger = logging.getLogger(__name__)
+
 
 class MetricsLog:
-    """Append one row per epoch to a CSV file: losses, validation metrics, learning rate, seconds, images per second.
+    """Append one row per epoch to a CSV file, and log it: losses, metrics, learning rate, seconds, images per second.
 
     The metrics of an epoch that is not validated stay empty. A resumed run drops the rows after the epoch it goes on
     from. With several processes, the first writes for all.
@@ -71,6 +74,8 @@ class MetricsLog:
             "seconds": f"{seconds:.1f}",
             "images_per_second": f"{images / seconds:.2f}",
         }
+        told = ", ".join(f"{name} {float(value):.4f}" for name, value in [("train_loss", loss), *metrics.items()])
+        logger.info("epoch %d of %d: %s, %.0f s", engine.state.epoch, engine.state.max_epochs, told, seconds)
         rows: list[dict[str, str]] = []
         if (self.append or engine.state.epoch > 1) and self.path.exists():
             with self.path.open(newline="") as file:

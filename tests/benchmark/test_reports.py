@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 
 import pytest
 
-from monai_lesion.benchmark import timings
 from monai_lesion.benchmark.pictures import simulated_pictures
 from monai_lesion.benchmark.reports import run_benchmark
 from monai_lesion.benchmark.settings import Setting
@@ -53,19 +50,3 @@ def test_the_machine_is_described(written) -> None:
     machine = json.loads((written[0] / "machine.json").read_text())
     assert machine["threads"] == 1
     assert sorted(path.name for path in written[0].iterdir()) == ["machine.json", "plot.png", "rows.csv", "table.md"]
-
-
-@pytest.mark.slow
-def test_an_interrupted_benchmark_leaves_nothing(tmp_path, monkeypatch) -> None:
-    started = []
-
-    def interrupt(run, setting, worker):
-        started.append(worker.process)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(timings._Run, "_timed", interrupt)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_benchmark([TINY], [], simulated_pictures(1, 32), repeats=1, threads=1, output=tmp_path / "out")
-    assert os.listdir(tmp_path) == []
-    assert started[0].exitcode == -signal.SIGKILL

@@ -14,6 +14,8 @@ import pytest
 from monai_lesion.benchmark.workers import Worker
 from monai_lesion.errors import InputError
 
+pytestmark = pytest.mark.slow  # each starts a process
+
 
 class UnreadableError(Exception):
     """An error that no other process can read back, for its argument is missing then."""

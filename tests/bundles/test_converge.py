@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 import torch
@@ -89,8 +88,8 @@ def test_scores_are_trained_and_kept_beside_the_logits(manifest, tmp_path):
     kept = torch.load(tmp_path / "model.pt", weights_only=True)["model"]
     start = torch.nn.Linear(1, 2).weight.shape
     assert kept["scores.weight"].shape == start
-    options = {"manifest": str(manifest), "ckpt_dir": str(tmp_path), "overlays": [], **SCORED}
-    run([TRAIN, CONVERGE, EVALUATE], "train", **{**options, "output_dir": str(tmp_path / "eval")})
+    options = {"manifest": str(manifest), "ckpt_dir": str(tmp_path), **SCORED}
+    run([TRAIN, CONVERGE, EVALUATE], "train", **options, overlays=[], output_dir=str(tmp_path / "eval"))
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert 0 <= summary["dice"]["mean"] <= 1
     run([INFERENCE], "infer", **{**options, "output_dir": str(tmp_path / "masks")})
@@ -130,12 +129,12 @@ def test_refuses_to_go_on_from_the_papers_recipe(manifest, tmp_path):
 
 def test_refuses_a_checkpoint_without_the_average(manifest, tmp_path):
     converge(manifest, tmp_path, ema=None)
-    with pytest.raises(CheckpointError, match=re.escape("no average of the weights, which this training takes")):
+    with pytest.raises(CheckpointError, match=r"got ema none, here 0\.99: another --ema"):
         converge(manifest, tmp_path, resume=True)
 
 
 def test_refuses_too_few_steps_for_the_schedule(manifest, tmp_path):
-    with pytest.raises(InputError, match=r"--max_epochs: must leave the learning rate time .*got 1 epochs of \d steps"):
+    with pytest.raises(InputError, match=r"--max_epochs: must be 2 or more, .*got 1 of 2 steps"):
         converge(manifest, tmp_path, max_epochs=1, batch_size=8)
 
 

@@ -32,7 +32,10 @@ def picture(rng, rows, columns):
     return (rng.random((rows, columns, 3)) * np.where(inside, 60, 200)[..., None]).astype(np.uint8), inside
 
 
-@pytest.fixture(scope="module", params=[SIZE, (75, 110)], ids=["network's own size", "another size"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(SIZE, id="network's own size"), pytest.param((75, 110), id="another size")],
+)
 def data(request, tmp_path_factory):
     """Two images to validate, both of one size, and one to train on."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(5)
@@ -86,6 +89,7 @@ def validated(data, models, output):
     return masks
 
 
+@pytest.mark.slow
 def test_validation_evaluation_inference_and_library_give_the_same_mask(data, models, tmp_path):
     segmenter = LesionSegmenter.from_bundle(BUNDLE, weights=models / "model.pt", device="cpu", overrides=TINY)
     entries = load_manifest(data[0]).entries("validation")

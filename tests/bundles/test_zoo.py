@@ -125,6 +125,7 @@ def test_metadata_that_breaks_a_rule_fails_monais_check(fault: dict, tmp_path: P
         verify_metadata(tmp_path / "metadata.json", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [TRAIN, INFERENCE], ids=["train", "inference"])
 def test_the_network_takes_and_gives_what_the_metadata_say(config: Path) -> None:
     arguments = {"net_id": "network_def", "meta_file": str(METADATA), "config_file": str(config), "device": "cpu"}

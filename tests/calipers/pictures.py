@@ -44,3 +44,6 @@ def write_pictures(folder):
         Image.fromarray(mask).save(files["label"])
         made.append({"case_id": str(number // 2), "view": "lr"[number % 2], **files})
     return made
+
+
+ENDS = [(40, 30), (52, 120), (20, 80), (76, 70)]

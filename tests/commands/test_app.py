@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -62,6 +64,9 @@ def test_created_manifest_passes_its_check_with_the_counts_asked_for(folder):
     checked = invoke("manifest", "check", manifest)
     assert checked.exit_code == 0
     assert "12 images of 6 cases" in checked.output
+    told = json.loads(invoke("manifest", "check", manifest, "--splits", "training", "--json").stdout)
+    assert told["training"] == {"images": 12, "cases": 6, "opened": True}
+    assert told["test"] == {"images": 4, "cases": 2, "opened": False}
 
 
 def test_check_names_the_file_that_is_missing(folder):
@@ -71,12 +76,20 @@ def test_check_names_the_file_that_is_missing(folder):
         invoke("manifest", "check", folder / "manifest.json")
 
 
+def test_check_refuses_a_manifest_without_an_image(tmp_path):
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"training": [], "validation": [], "test": []}))
+    with pytest.raises(InputError, match=r"manifest\.json: must list images, got none"):
+        invoke("manifest", "check", manifest)
+
+
 def test_split_that_is_no_number_is_refused(folder):
     with pytest.raises(InputError, match="--split: must be numbers separated by commas, got half"):
         create(folder, folder / "manifest.json", "--split", "half")
     assert not (folder / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_phantoms_are_written_with_their_manifest(tmp_path):
     result = invoke("phantoms", "--output", tmp_path / "p", "--cases", 3, "--formats", "png,dicom", "--workers", 0)
     assert result.exit_code == 0
@@ -84,6 +97,7 @@ def test_phantoms_are_written_with_their_manifest(tmp_path):
     assert len(list((tmp_path / "p" / "images").glob("*.dcm"))) == 6
 
 
+@pytest.mark.slow
 def test_networks_are_listed_with_their_parameters():
     assert "17,267,393" in invoke("networks").output
 
@@ -102,8 +116,23 @@ def test_predict_finishes_the_good_images_and_reports_the_bad(folder, weights, t
     (folder / "images" / "00_front.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"(?s)1 of 20 could not be segmented.*00_front\.png"):
         invoke("predict", folder / "images", "--output", tmp_path / "out", "--weights", weights, *SMALL)
-    assert len(list((tmp_path / "out").iterdir())) == 19
+    assert len(list((tmp_path / "out").glob("*.png"))) == 19
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    assert sorted(rows) == sorted(file.stem for file in (folder / "images").iterdir())
+    assert [name for name, row in rows.items() if row["error"]] == ["00_front"]
     assert read_mask(tmp_path / "out" / "00_side.png").shape == (30, 40)
+
+
+@pytest.mark.slow
+def test_predict_tells_of_a_file_without_permission_at_its_end(folder, weights, tmp_path, monkeypatch):
+    good, bad = folder / "images" / "00_front.png", tmp_path / "bad.png"
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, *a, **k: str(path) != str(bad) and access(path, *a, **k))
+    bad.write_bytes(b"")
+    with pytest.raises(InputError, match=r"1 of 2 could not be segmented:\n  .*bad.png"):
+        invoke("predict", bad, good, "--weights", weights, "--output", tmp_path / "found", *SMALL)
+    assert (tmp_path / "found" / "00_front.png").exists()
 
 
 def test_predict_writes_the_formats_asked_for(folder, weights, tmp_path):

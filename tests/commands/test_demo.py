@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def demo(shell):
-    """The folder, the account and the closing words of a demo where the package is installed."""
-    output = shell("monai_lesion", "demo", "--output", "demo", "--cases", 5, "--epochs", 1)
+    """The folder, the account and the closing words of a small demo where the package is installed."""
+    output = shell("monai_lesion", "demo", "--output", "demo", "--cases", 5, "--epochs", 20)
     said, _, closing = output.partition("\nDone in ")
     return shell.folder / "demo", said.strip(), closing
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from monai_lesion.commands.options import BundleOptions, NetworkOptions, open_segmenter, shared
 from monai_lesion.errors import InputError
-from monai_lesion.models.presets import load_preset
+from monai_lesion.models.presets import DEFAULT, load_preset
 
 
 def test_a_dataclass_of_options_is_spread_over_the_signature():
@@ -23,7 +23,7 @@ def test_a_dataclass_of_options_is_spread_over_the_signature():
         """Segment."""
         given.append((file, network, count))
 
-    assert list(inspect.signature(segment).parameters) == ["file", "count", "bundle", "weights", "settings"]
+    assert list(inspect.signature(segment).parameters) == ["file", "count", "bundle", "weights", "code", "settings"]
     call = ["a.png", "--count", "4", "--bundle", "b", "--set", "x=1", "--set", "y=2"]
     assert CliRunner().invoke(app, call, catch_exceptions=False).exit_code == 0
     assert given == [(Path("a.png"), BundleOptions(bundle=Path("b"), settings=["x=1", "y=2"]), 4)]
@@ -43,14 +43,29 @@ def test_a_folder_as_runtime_must_hold_the_weights_that_are_named():
     preset = load_preset().path
     picture = np.zeros((40, 50, 3), np.uint8)
     alone = open_segmenter(NetworkOptions(runtime=str(preset)))
-    beside = open_segmenter(NetworkOptions(bundle=Path("pocket"), runtime=str(preset)))
+    beside = open_segmenter(NetworkOptions(bundle=Path(DEFAULT), runtime=str(preset)))
     np.testing.assert_array_equal(alone(picture).probability, beside(picture).probability)
 
 
-@pytest.mark.parametrize("options", [{"weights": Path("a.pt")}, {"settings": ["threshold=0.4"]}], ids=str)
-def test_weights_and_settings_ask_for_a_bundle(options):
-    with pytest.raises(InputError, match=r"--bundle: a preset has its own weights and settings, got pocket.*name the"):
+@pytest.mark.parametrize(
+    ("options", "fix"),
+    [
+        (
+            {"bundle": Path("pocket"), "weights": Path("mine/a.pt")},
+            "Name the folder of your weights instead: --bundle mine",
+        ),
+        ({"settings": ["threshold=0.4"]}, "To use others, name the bundle"),
+    ],
+    ids=str,
+)
+def test_weights_and_settings_ask_for_a_bundle(options, fix):
+    with pytest.raises(InputError, match=rf"--bundle: a preset has its own weights and settings, got \w+.*{fix}"):
         open_segmenter(NetworkOptions(**options))
+
+
+def test_weights_alone_are_looked_for_where_they_are_said_to_be():
+    with pytest.raises(InputError, match=r"a\.pt: the weights must exist, got no file"):
+        open_segmenter(NetworkOptions(weights=Path("a.pt")))
 
 
 def test_another_device_than_the_cpu_is_refused_where_it_is_not_there():

@@ -53,6 +53,7 @@ def test_a_report_of_nothing_is_refused(tmp_path):
     assert "must hold the trials of a study" in str(invoke("report", tmp_path).exception)
 
 
+@pytest.mark.slow
 def test_networks_have_a_width():
     result = CliRunner().invoke(app, ["networks", "--width", "0.25"])
     assert "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |\n" in result.output

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +37,91 @@ def test_folder_gives_its_pictures_and_dicom_files_sorted(tmp_path: Path) -> Non
     assert find_images([tmp_path / "c.jpg", tmp_path]) == [tmp_path / "c.jpg", *(f for f in found if f.name != "c.jpg")]
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody may enter, in a process without the rights of root."""
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o777)
+    former = os.geteuid()
+    if former == 0:
+        os.seteuid(65534)
+    yield root
+    os.seteuid(former)
+    shutil.rmtree(root)
+
+
+def test_what_may_not_be_opened_is_in_the_list_to_be_reported(folder: Path) -> None:
+    good = picture(folder / "good.png")
+    locked = [picture(folder / "a.png"), write_dicom(folder / "b", colours().tobytes(), "RGB")]
+    for file in locked:
+        file.chmod(0)
+    closed, half = picture(folder / "closed" / "c.png").parent, picture(folder / "half" / "d.png").parent
+    closed.chmod(0)
+    half.chmod(0o444)
+    links = [folder / "dangling.png", folder / "dangling", folder / "loop"]
+    for link, target in zip(links, ("nowhere", "nowhere", "loop"), strict=True):
+        link.symlink_to(target)
+    expected = {good, *locked, closed, half / "d.png", *links}
+    assert set(find_images(folder)) == set(find_images(folder, leave_out=folder / "out")) == expected
+    reasons = ImageList(folder).failures
+    half.chmod(0o777)
+    closed.chmod(0o777)
+    assert set(map(Path, reasons)) == expected - {good}
+    said = {Path(name).name: reason.partition(", got ")[2] for name, reason in reasons.items()}
+    assert said["a.png"] == said["b"] == "no permission"
+    assert said["closed"] == "a folder, no permission"
+    assert said["d.png"] == "Permission denied"
+    assert said["dangling.png"] == said["dangling"] == "a link to nothing"
+    assert "symbolic links" in said["loop"]
+
+
+def test_what_is_named_itself_and_may_not_be_looked_at_ends_no_batch(folder: Path) -> None:
+    good, closed = picture(folder / "good.png"), picture(folder / "closed" / "c.png").parent
+    (folder / "inside.png").symlink_to(closed / "c.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    named = [folder / "inside.png", folder / "loop.png", closed / "c.png", good]
+    closed.chmod(0)
+    assert find_images(named, leave_out=folder / "loop.png") == named
+    reasons = ImageList(named).failures
+    closed.chmod(0o777)
+    assert set(map(Path, reasons)) == {*named} - {good}
+
+
+def test_pipes_are_no_pictures_and_linked_folders_are_not_followed_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = picture(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert find_images(tmp_path) == [found]
+    assert "again: a link to a folder is not followed" in caplog.text
+
+
 def test_missing_file_stays_in_the_list_to_be_reported(tmp_path: Path) -> None:
     assert find_images([tmp_path / "gone.png"]) == [tmp_path / "gone.png"]
+
+
+def test_masks_beside_their_pictures_are_left_out_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = [picture(tmp_path / "1.png"), picture(tmp_path / "images" / "2.png")]
+    masks = [picture(tmp_path / "1_mask.png"), picture(tmp_path / "masks" / "2.png")]
+    alone = picture(tmp_path / "masks" / "3.png")
+    caplog.set_level("INFO")
+    assert find_images(tmp_path) == [*pictures, alone]
+    assert "left out 2 masks by their name, with their picture beside them, such as 1_mask.png" in caplog.text
+    assert find_images(masks) == masks
+    assert find_images(tmp_path / "masks") == [masks[1], alone]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [(["*.jpg"], ["a.png", "old/b.png"]), (["old"], ["a.png", "c.jpg"]), (["old/*", "c*"], ["a.png"]), (["x"], None)],
+)
+def test_files_may_be_excluded(patterns: list[str], left: list[str] | None, tmp_path: Path) -> None:
+    files = [picture(tmp_path / name) for name in ("a.png", "c.jpg", "old/b.png")]
+    found = find_images(tmp_path, exclude=patterns)
+    assert found == (files if left is None else [tmp_path / name for name in left])
 
 
 @pytest.mark.parametrize("sources", [[], "folder"], ids=["no file", "empty folder"])

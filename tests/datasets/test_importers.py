@@ -1,30 +1,42 @@
-"""Folders and BUS-BRA's CSV files to manifests; splits counted independently."""
+"""Folders to manifests: what the names mean, what becomes of masks, and that every result passes its own check."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter, defaultdict
+import shutil
+from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from monai_lesion.datasets.importers import busbra, create_manifest, scan_folder
-from monai_lesion.datasets.manifests import SPLITS, load_manifest, write_manifest
-from monai_lesion.datasets.splits import DEALT, assign_splits, deal, set_aside, split_sizes
+from monai_lesion.datasets.drawings import MASKS, MaskFolder, find_drawings
+from monai_lesion.datasets.entries import SPLITS
+from monai_lesion.datasets.importers import Reading, create_manifest, gather
+from monai_lesion.datasets.manifests import load_manifest, write_manifest
+from monai_lesion.datasets.splits import DEALT
 from monai_lesion.errors import InputError
-from tests.shared_data import ABSENT, BUSBRA
-
-MANIFESTS = Path(__file__).parents[2] / "data_manifests"
-needs_busbra = pytest.mark.skipif(not BUSBRA.is_dir(), reason=ABSENT)
+from tests.shared_data import ABSENT, BUSI
 
 
 def touch(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)  # no two alike
+        if name.endswith((".png", ".PNG", ".jpg")):  # no two alike, and each a mask as well
+            values = np.frombuffer(sha256(name.encode()).digest(), np.uint8).reshape(4, 8)
+            Image.fromarray(values if "m" not in name.split("/")[0] else (values > 99).view(np.uint8)).save(
+                folder / name
+            )
+        else:
+            (folder / name).write_text(name)
     return folder
+
+
+def scan_folder(folder: Path, images: str | None = None, labels: str | None = None, **how: Any) -> list[Any]:
+    made = MaskFolder(folder, folder / MASKS)
+    return gather(folder, find_drawings(folder, images, labels), reading=Reading(**how), made=made)
 
 
 def test_pattern_gives_case_view_patient_and_columns(tmp_path: Path) -> None:
@@ -69,11 +81,11 @@ def test_labels_beside_their_images_are_no_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        ("{view}.png", "{view}.png", r"images: the pattern must hold \{case\}, got \{view\}\.png"),
-        ("{case.png", "{case}.png", r"images: the pattern must hold \{case\}"),
+        ("{view}.png", "{view}.png", r"images: the pattern must hold \{case\} or \{patient\}, got \{view\}\.png"),
+        ("{case.png", "{case}.png", r"images: the pattern must hold \{case\} or"),
         ("{case}_{label}.png", "m/{case}.png", r"images: the pattern cannot hold \{label\}"),
-        ("{case}.png", "m/{case}_{view}.png", r"labels: the pattern may hold \{case\} and no \*"),
-        ("{case}.png", "m/{case}*.png", r"labels: the pattern may hold \{case\} and no \*"),
+        ("{case}.png", "m/{case}_{view}.png", r"labels: the pattern may hold \{case\}, and no \* right"),
+        ("{case}.png", "m/{case}*.png", r"labels: the pattern may hold \{case\}, and no \* right"),
         ("{case}.png", "{case}.png", "labels: the pattern must not give the image itself"),
         ("{case}.jpg", "m/{case}.png", r"must hold files named \{case\}\.jpg, got none"),
         ("{case}.png", "m/{case}.png", r"each image must have a label, got no file m/3\.png of 3\.png"),
@@ -88,7 +100,7 @@ def test_wrong_pattern_is_refused(images: str, labels: str, message: str, tmp_pa
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be the folder of the data, got no folder"):
-        scan_folder(tmp_path / "gone", "{case}.png", "m/{case}.png")
+        create_manifest(tmp_path / "gone", "{case}.png", "m/{case}.png")
 
 
 def test_many_missing_labels_are_counted(tmp_path: Path) -> None:
@@ -114,7 +126,8 @@ PATTERN = "{patient}/{case}_{view}.png"
 
 
 def make(folder: Path, **options: Any) -> dict[str, Any]:
-    return create_manifest(folder, f"i/{PATTERN}", f"m/{PATTERN}", **options)
+    how = {name: options.pop(name) for name in ("table", "key") if name in options}
+    return create_manifest(folder, f"i/{PATTERN}", f"m/{PATTERN}", reading=Reading(**how), **options)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +160,8 @@ def test_table_adds_columns_and_strata_are_spread(folder: Path) -> None:
 
 
 def test_created_manifest_passes_its_own_loader(folder: Path) -> None:
-    content = make(folder, licence="CC0", reference="nobody")
-    manifest = load_manifest(write_manifest(content, folder / "m.json"), labels=False)
+    content = make(folder, about={"licence": "CC0", "reference": "nobody"})
+    manifest = load_manifest(write_manifest(content, folder / "m.json"))
     assert manifest.licence == "CC0"
     assert len(manifest.entries("training")) == 24
 
@@ -157,7 +170,10 @@ def test_created_manifest_passes_its_own_loader(folder: Path) -> None:
     ("options", "message"),
     [
         ({"stratify": ["centre"]}, "stratify: must name columns of the entries: case_id, view, .*, got centre"),
-        ({"split": (8, 2, 2)}, r"split sizes: must sum to at most 10 groups, got \(8, 2, 2\)"),
+        (
+            {"split": (8, 2, 2)},
+            r"split: must sum to at most the number of patients, 10, got \(8, 2, 2\). For shares write decimals",
+        ),
         ({"split": (0.5, 0.2, 0.2)}, "split: must be three whole numbers, or three shares that sum to 1"),
         ({"split": (0.5, 0.5)}, "split: must be three numbers"),
         ({"split": (12, -1, -1)}, "split: must be three numbers"),
@@ -181,46 +197,6 @@ def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], message:
         make(folder, **options)
 
 
-def test_each_stratum_gets_its_share_within_one_group() -> None:
-    strata = {f"{number:03}": "abbcccc"[number % 7] for number in range(348)}
-    sizes = [208, 70, 70]
-    dealt = assign_splits(strata, sizes, seed=1)
-    assert [sum(split == number for split in dealt.values()) for number in range(3)] == sizes
-    for stratum, total in Counter(strata.values()).items():
-        for number, size in enumerate(sizes):
-            found = sum(dealt[group] == number for group in strata if strata[group] == stratum)
-            assert abs(found - total * size / 348) <= 1
-
-
-def test_seed_moves_groups_and_their_order_does_not() -> None:
-    strata = {str(number): "" for number in range(50)}
-    backwards = dict(reversed(strata.items()))
-    assert assign_splits(strata, [30, 10, 10], seed=0) == assign_splits(backwards, [30, 10, 10], seed=0)
-    assert assign_splits(strata, [30, 10, 10], seed=0) != assign_splits(strata, [30, 10, 10], seed=1)
-
-
-@pytest.mark.parametrize(
-    ("split", "groups", "sizes"),
-    [
-        ((0.6, 0.2, 0.2), 348, [209, 70, 69]),
-        ((208, 70, 70), 348, [208, 70, 70]),
-        ((0.5, 0.25, 0.25), 3, [1, 1, 1]),
-        ((1, 0, 0), 7, [7, 0, 0]),
-        ((0.7, 0.3, 0), 10, [7, 3, 0]),
-    ],
-)
-def test_ratios_become_sizes_that_add_up(split: tuple[float, ...], groups: int, sizes: list[int]) -> None:
-    assert split_sizes(split, groups) == sizes
-
-
-def test_dealing_needs_no_patient_and_keeps_the_order() -> None:
-    entries = [{"case_id": str(case), "view": view} for case in range(6) for view in "ab"]
-    lists = deal(entries, (3, 2, 1), seed=0)
-    assert [len(lists[name]) for name in DEALT] == [6, 4, 2]
-    for name in DEALT:
-        assert lists[name] == [entry for entry in entries if entry in lists[name]]
-
-
 def test_calibration_takes_its_share_of_the_training_patients_only(folder: Path) -> None:
     before, after = make(folder), make(folder, calibration=0.5, table=folder / "table.csv", stratify=["pathology"])
     assert "calibration" not in before
@@ -228,124 +204,6 @@ def test_calibration_takes_its_share_of_the_training_patients_only(folder: Path)
     found = {name: {entry["patient_id"]: entry["pathology"] for entry in after[name]} for name in SPLITS}
     assert len({patient for patients in found.values() for patient in patients}) == 10
     assert sorted(Counter(found["calibration"].values()).values()) == [1, 2]
-
-
-def test_set_aside_keeps_the_order_and_leaves_the_rest_as_it_was() -> None:
-    entries = [{"case_id": str(case), "view": view} for case in range(20) for view in "ab"]
-    stays, aside = set_aside(entries, 0.15, seed=0)
-    assert len(aside) == 6
-    assert [entry for entry in entries if entry in aside] == aside
-    assert [entry for entry in entries if entry not in aside] == stays
-    assert set_aside(entries, 0, seed=0) == (entries, [])
-    for share in (1, -0.1):
-        with pytest.raises(InputError, match="share set aside: must be at least 0 and below 1, got"):
-            set_aside(entries, share, seed=0)
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    with (BUSBRA / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def identity(entry: dict[str, Any]) -> str:
-    return Path(entry["image"]).stem
-
-
-@needs_busbra
-def test_busbra_follows_the_official_folds() -> None:
-    content = busbra(BUSBRA)
-    fold = {row["ID"]: int(row["kFold"]) for row in rows("5-fold-cv.csv")}
-    for name, folds in zip(DEALT, ((1, 2, 3), (4,), (5,)), strict=True):
-        assert sorted(map(identity, content[name])) == sorted(key for key, number in fold.items() if number in folds)
-    assert sum(len(content[name]) for name in DEALT) == 1875
-
-
-@needs_busbra
-def test_busbra_keeps_the_columns_and_both_views_together() -> None:
-    content = busbra(BUSBRA)
-    table = {row["ID"]: row for row in rows("bus_data.csv")}
-    splits = defaultdict(set)
-    for name in DEALT:
-        for entry in content[name]:
-            row = table[identity(entry)]
-            assert (entry["device"], entry["pathology"], entry["side"]) == (
-                row["Device"],
-                row["Pathology"],
-                row["Side"],
-            )
-            assert (entry["histology"], entry["birads"]) == (row["Histology"], row["BIRADS"])
-            assert int(entry["case_id"]) == int(row["Case"])
-            assert entry["label"] == entry["image"].replace("Images/bus_", "Masks/mask_")
-            splits[row["Case"]].add(name)
-    assert len(splits) == 1064
-    assert all(len(names) == 1 for names in splits.values())
-
-
-@needs_busbra
-def test_busbra_dev_tests_on_fold_4_and_never_sees_fold_5() -> None:
-    content = busbra(BUSBRA, dev=True)
-    fold = {row["ID"]: int(row["kFold"]) for row in rows("5-fold-cv.csv")}
-    assert sorted(map(identity, content["test"])) == sorted(key for key, number in fold.items() if number == 4)
-    rest = [*content["training"], *content["validation"], *content["calibration"]]
-    assert sorted(map(identity, rest)) == sorted(key for key, number in fold.items() if number <= 3)
-    cases = {name: {entry["case_id"] for entry in content[name]} for name in SPLITS}
-    assert len(set.union(*cases.values())) == sum(map(len, cases.values()))
-    everyone = {entry["case_id"] for entry in rest}
-    for name, pool in (("validation", everyone), ("calibration", everyone - cases["validation"])):
-        assert len(cases[name]) == round(0.15 * len(pool))
-        for column in ("pathology", "device"):
-            value = {entry["case_id"]: entry[column] for entry in reversed(rest)}
-            total = Counter(value[case] for case in pool)
-            share = Counter(value[case] for case in cases[name])
-            assert all(abs(share[key] - 0.15 * total[key]) <= 2 for key in total)
-
-
-@needs_busbra
-@pytest.mark.parametrize(("name", "dev"), [("busbra", False), ("busbra_dev", True)])
-def test_committed_busbra_manifest_is_what_the_importer_makes(name: str, dev: bool, tmp_path: Path) -> None:
-    made = write_manifest(busbra(BUSBRA, dev=dev), tmp_path / "m.json")
-    assert made.read_bytes() == (MANIFESTS / f"{name}.json").read_bytes()
-
-
-@pytest.mark.parametrize("name", ["busbra", "busbra_dev"])
-def test_committed_busbra_manifest_cites_its_source(name: str) -> None:
-    content = json.loads((MANIFESTS / f"{name}.json").read_text(encoding="utf-8"))
-    for author in ("Gómez-Flores", "Gregorio-Calas", "Pereira", "Medical Physics"):
-        assert author in content["reference"]
-    assert "LICENSE.txt" in content["licence"]
-
-
-def fake_busbra(folder: Path, table: str, folds: str) -> Path:
-    (folder / "bus_data.csv").write_text(f"ID,Case,Histology,Pathology,BIRADS,Device,Side\n{table}")
-    (folder / "5-fold-cv.csv").write_text(f"ID,kFold\n{folds}")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("table", "folds", "message"),
-    [
-        ("bus_1-l,1,h,p,4,d,left\n", "", "must give each image a fold from 1 to 5, got none for bus_1-l"),
-        ("bus_1-l,1,h,p,4,d,left\n", "bus_1-l,6\n", "must give each image a fold from 1 to 5, got 6 for bus_1-l"),
-        ("bus_1,1,h,p,4,d,left\n", "bus_1,1\n", "each ID must be a case and l, r or s, .*, got bus_1"),
-    ],
-    ids=["no fold", "fold 6", "no view"],
-)
-def test_damaged_busbra_is_refused(table: str, folds: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=message):
-        busbra(fake_busbra(tmp_path, table, folds))
-
-
-def test_wrong_folder_for_busbra_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"5-fold-cv\.csv: must be a CSV file, got no file\. Name the folder of BUS-BRA"
-    ):
-        busbra(tmp_path)
-    fake_busbra(tmp_path, "", "")
-    (tmp_path / "bus_data.csv").write_text("a,b\n")
-    with pytest.raises(
-        InputError, match=r"bus_data\.csv: must have the column ID, got a, b\. Name the folder of BUS-BRA"
-    ):
-        busbra(tmp_path)
 
 
 def test_cases_of_two_patients_with_one_name_stay_two_cases(tmp_path: Path) -> None:
@@ -356,4 +214,17 @@ def test_cases_of_two_patients_with_one_name_stay_two_cases(tmp_path: Path) -> N
                 (tmp_path / patient / case / name).write_bytes(b"x")
     entries = scan_folder(tmp_path, "{patient}/{case}/{view}.png", "{patient}/{case}/{view}_mask.png")
     cases = {entry["case_id"] for entry in entries}
-    assert cases == {"P1/lesion1", "P2/lesion1", "P3/lesion1", "onlyP1", "onlyP2", "onlyP3"}
+    assert cases == {f"P{n}/{case}" for n in (1, 2, 3) for case in ("lesion1", f"onlyP{n}")}
+
+
+@pytest.mark.skipif(not BUSI.is_dir(), reason=ABSENT)
+def test_busi_is_recognised(tmp_path: Path) -> None:
+    for kind in ("benign", "malignant", "normal"):
+        (tmp_path / kind).mkdir()
+        pictures = [file for file in sorted((BUSI / kind).iterdir()) if "mask" not in file.name][:4]
+        for file in pictures:
+            for each in (BUSI / kind).glob(f"{file.stem}*"):
+                shutil.copy(each, tmp_path / kind)
+    content = create_manifest(tmp_path)
+    assert content["reference"].startswith("W. Al-Dhabyani")
+    assert sum(len(content[split]) for split in DEALT) == 12

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from monai_lesion.commands.app import app
 from monai_lesion.datasets.defaults import open_data
-from monai_lesion.datasets.joins import inside_folders, join_manifests
+from monai_lesion.datasets.joins import inside_folders, join_manifests, repeated
 from monai_lesion.datasets.manifests import load_manifest, read_manifest, write_manifest
 from monai_lesion.errors import InputError, ManifestError
 
@@ -123,3 +123,22 @@ def test_wrong_arguments_are_refused(hospitals: list[Path]) -> None:
         open_data(hospitals[0], ["a", "b"])
     with pytest.raises(InputError, match=r"folders: must be relative paths inside the data folder, with /, got \.\./b"):
         inside_folders(["a", "../b"])
+
+
+def test_a_small_data_set_is_listed_as_often_as_asked() -> None:
+    entries = [{"case_id": "1", "dataset": "A"}, {"case_id": "2", "dataset": "B"}, {"case_id": "3"}]
+    assert [entry["case_id"] for entry in repeated(entries, {"B": 3})] == ["1", "2", "2", "2", "3"]
+    assert repeated(entries) == entries
+
+
+@pytest.mark.parametrize(
+    ("repeats", "message"),
+    [
+        ({"C": 2}, "--repeats: must name data sets of the joined manifest, got 'C' beside A"),
+        ({"A": 0}, "--repeats, 'A': must be a positive integer, got 0"),
+        ({"A": 1.5}, "--repeats, 'A': must be a positive integer, got 1.5"),
+    ],
+)
+def test_wrong_repeats_are_refused(repeats: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        repeated([{"dataset": "A"}], repeats)

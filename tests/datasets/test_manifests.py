@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from monai.data import load_decathlon_datalist
 from PIL import Image
 
+from monai_lesion.datasets.entries import check_entries
 from monai_lesion.datasets.manifests import load_manifest, read_label, read_manifest, write_manifest
 from monai_lesion.errors import ManifestError
-from tests.images import colours, lesion
+from tests.images import colours, lesion, write_dicom
+from tests.openings import openings
 
 ALL = ("training", "validation", "test")
 Content = dict[str, Any]
@@ -127,6 +130,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "image list": (lambda c, p: c["test"][0].update(image=["a"]), r'test\[0\]: image is \["a"\], not text'),
     "empty as text": (lambda c, p: c["test"][0].update(empty="false"), 'empty is "false", neither true nor false'),
     "frame as text": (lambda c, p: c["test"][0].update(frame="1"), 'frame is "1", not an index from 0'),
+    "frames without end": (
+        lambda c, p: c["test"][0].update(frame=list(range(20000))),
+        r"frame is \[0, 1, 2, [0-9, ]{1,80}\.\.\., not an index from 0",
+    ),
     "frame below 0": (lambda c, p: c["test"][0].update(frame=-1), "frame is -1, not an index from 0"),
     "one spacing": (lambda c, p: c["test"][0].update(spacing=0.1), "spacing is 0.1, not the two steps"),
     "spacing of 0": (lambda c, p: c["test"][0].update(spacing=[0, 1]), r"spacing is \[0, 1\], not the two steps"),
@@ -229,11 +236,11 @@ def test_broken_rule_is_named_with_its_entry(kind: str, tmp_path: Path, content:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{training: []}", "must be valid JSON, got Expecting property name .* at line 1, column 2"),
-        ("", "must be valid JSON, got Expecting value at line 1, column 1"),
+        ("{training: []}", "must be a JSON object .*, got Expecting property name .*line 1 column 2"),
+        ("", "must be a JSON object .*, got Expecting value: line 1 column 1"),
         ("[]", "must be a JSON object with one of the lists training, validation, test, calibration, got list"),
         ('{"train": []}', "must be a JSON object with one of the lists .*, got the keys train"),
-        (b"\xff\xfe\x00", "must be a readable JSON file"),
+        (b"\xff\xfe\x00", "must be a JSON object .*, got .utf-8. codec"),
     ],
     ids=["no JSON", "empty", "list", "other keys", "binary"],
 )
@@ -247,7 +254,7 @@ def test_file_that_is_no_manifest_is_refused(text: str | bytes, message: str, tm
 def test_missing_manifest_and_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"gone\.json: the manifest must exist, got no file"):
         load_manifest(tmp_path / "gone.json")
-    with pytest.raises(ManifestError, match="must be a readable JSON file"):
+    with pytest.raises(ManifestError, match=r"must be a JSON object .*, got a folder"):
         load_manifest(tmp_path)
 
 
@@ -329,9 +336,14 @@ def test_content_is_read_without_its_files(tmp_path: Path, content: Content) -> 
 
 
 def test_frames_of_one_cine_are_images_of_their_own(tmp_path: Path, content: Content) -> None:
-    first = content["training"][0]
+    frames = b"".join(bytes([frame]) * colours().size for frame in range(5))
+    write_dicom(tmp_path / "images" / "cine.dcm", frames, "RGB", NumberOfFrames=5)
+    first = {**content["training"][0], "image": "images/cine.dcm"}
     content["training"][0:1] = [{**first, "frame": 0}, {**first, "frame": 4}]
     assert len(load(tmp_path, content).entries("training")) == 7
+    content["training"][0]["frame"] = 5
+    with pytest.raises(ManifestError, match=r"(?s)must be in its file.*frame 5 of .*cine\.dcm, which has 5"):
+        load(tmp_path, content)
 
 
 def test_same_bytes_within_a_split_and_equal_sizes_in_two_are_allowed(tmp_path: Path, content: Content) -> None:
@@ -370,7 +382,7 @@ def test_progress_sees_every_entry_in_use(tmp_path: Path, content: Content) -> N
             yield split, entry
 
     load(tmp_path, content, splits=("training", "test"), progress=progress)
-    assert seen == ["training"] * 6 + ["test"] * 2
+    assert seen == (["training"] * 6 + ["test"] * 2) * 2  # for headers and masks, then for pixels
 
 
 def test_manifest_comes_back_as_it_was_written(tmp_path: Path, content: Content) -> None:
@@ -411,3 +423,54 @@ def test_what_only_some_entries_have_can_be_left_out_for_a_loader(tmp_path: Path
     shared = manifest.entries("training", shared=True)
     assert all("centre" not in entry and entry["device"] == "B" for entry in shared)
     assert {frozenset(entry) for entry in shared} == {frozenset(manifest.entries("training")[1])}
+
+
+def in_manifest(tmp_path: Path, **columns: Any) -> Path:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 9), 9, np.uint8)).save(tmp_path / folder / "a.png")
+    entry = {"case_id": "a", "view": "x", "image": "images/a.png", "label": "masks/a.png", **columns}
+    (tmp_path / "m.json").write_text(json.dumps({"training": [entry]}))
+    return tmp_path / "m.json"
+
+
+@pytest.mark.parametrize("text", ["Infinity", "1e999", "NaN"])
+def test_an_infinite_spacing_is_refused(text: str, tmp_path: Path) -> None:
+    file = in_manifest(tmp_path, spacing=[1, "HERE"])
+    file.write_text(file.read_text().replace('"HERE"', text))
+    with pytest.raises(ManifestError, match="not finite"):
+        load_manifest(file)
+    content = {"training": [{**json.loads(in_manifest(tmp_path).read_text())["training"][0], "spacing": [1, math.inf]}]}
+    with pytest.raises(ManifestError, match=r"spacing is .*, not the two steps"):
+        check_entries(file, content)
+
+
+def test_a_picture_has_one_frame(tmp_path: Path) -> None:
+    load_manifest(in_manifest(tmp_path, frame=0), splits=["training"])
+    with pytest.raises(ManifestError, match=r"(?s)frame must be in its file.*frame 1 of images/a\.png, which has 1"):
+        load_manifest(in_manifest(tmp_path, frame=1), splits=["training"], labels=False)
+
+
+def test_thousands_of_frames_of_one_picture_are_refused_before_any_is_read(tmp_path: Path) -> None:
+    file = in_manifest(tmp_path)
+    entry = json.loads(file.read_text())["training"][0]
+    file.write_text(json.dumps({"training": [{**entry, "frame": number} for number in range(3000)]}))
+    with openings(tmp_path / "images" / "a.png") as opened:
+        with pytest.raises(ManifestError, match="got 2999 that break"):
+            load_manifest(file, splits=["training"])
+        assert opened.count == 1
+
+
+def test_no_frame_and_frame_0_are_the_same_image(tmp_path: Path) -> None:
+    file = in_manifest(tmp_path)
+    entry = json.loads(file.read_text())["training"][0]
+    file.write_text(json.dumps({"training": [entry, {**entry, "frame": 0}]}))
+    with pytest.raises(ManifestError, match="listed twice"):
+        read_manifest(file)
+
+
+def test_names_of_a_manifest_cannot_move_the_cursor(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(in_manifest(tmp_path, image="a\x1b[2J\nerror: all is well"), splits=["training"])
+    assert "\x1b" not in str(caught.value)
+    assert "\nerror" not in str(caught.value)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from monai_lesion.datasets import near_duplicates
-from monai_lesion.datasets.importers import create_manifest
+from monai_lesion.datasets.importers import Reading, create_manifest
 from monai_lesion.datasets.near_duplicates import find_near_duplicates, joined_groups
 from monai_lesion.errors import InputError
 from tests.shared_data import ABSENT, BUSI
@@ -88,9 +88,10 @@ def test_created_manifest_makes_patients_of_equal_look_one(tmp_path: Path) -> No
             picture(2 * number + (view == "b")).save(tmp_path / f"{number}_{view}.png")
             Image.new("1", (160, 120), 1).save(tmp_path / f"{number}_{view}_mask.png")
     picture(5).resize((150, 120)).save(tmp_path / "7_a.png")  # case 2's second view
+    Image.new("1", (150, 120), 1).save(tmp_path / "7_a_mask.png")
 
     def patients(**options: bool) -> dict[str, str]:
-        content = create_manifest(tmp_path, "{case}_{view}.png", "{case}_{view}_mask.png", **options)
+        content = create_manifest(tmp_path, "{case}_{view}.png", "{case}_{view}_mask.png", reading=Reading(**options))
         entries = [entry for split in ("training", "validation", "test") for entry in content[split]]
         return {entry["image"]: entry.get("patient_id", entry["case_id"]) for entry in entries}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pydicom
 import pytest
@@ -10,7 +12,8 @@ from monai_lesion.dicom import Algorithm, secondary_capture, write
 from monai_lesion.dicom.captures import AXIS, _lines
 from monai_lesion.errors import InputError
 from monai_lesion.images.overlays import PREDICTION
-from monai_lesion.measures.sizes import measure
+from monai_lesion.measures.intervals import Interval
+from monai_lesion.measures.sizes import Quantity, measure
 from tests.dicom import (
     CINE,
     PICTURE,
@@ -70,6 +73,16 @@ def test_text_holds_sizes_their_units_the_maker_and_the_notice():
     assert "".join(calibrated + bare).isascii()  # Pillow's own font draws a box for the rest
 
 
+def test_text_holds_decision_trust_and_intervals_in_the_same_words():
+    interval = Interval(Quantity(40.0, "mm2"), Quantity(90.5, "mm2"), 0.9)
+    measured = measure(ellipse_mask(), SPACING)
+    lines = _lines(ellipse_mask(), ALGORITHM, measured, "Doubtful, trust 0.42", {"area": interval})
+    assert lines[0] == "Doubtful, trust 0.42"
+    assert f"Area {measured.area} (40.0-90.5 mm²)".replace("²", "2") in lines
+    assert "In brackets: 90% intervals" in lines
+    assert "".join(lines).isascii()
+
+
 @needs_dciodvfy
 @pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("spacing", [SPACING, None], ids=["mm", "pixels"])
@@ -105,3 +118,31 @@ def test_is_no_ultrasound_that_a_search_would_find_again(tmp_path):
 def test_refuses_a_picture_of_another_size(tmp_path):
     with pytest.raises(InputError, match=r"picture: must be 8-bit.*\(45, 61\) of .*source.dcm, got uint8 \(61, 45\)"):
         secondary_capture(make_source(tmp_path), PICTURE[..., 0].T, ellipse_mask(), ALGORITHM)
+
+
+M_MODE = {"RegionSpatialFormat": 2, "PhysicalUnitsXDirection": 4}
+OTHERS = {
+    "an M-mode": (M_MODE, None),
+    "a spectrum": ({"RegionSpatialFormat": 3, "RegionDataType": 3, "PhysicalUnitsYDirection": 7}, None),
+    "colours of another scale": ({"RegionDataType": 2, "PhysicalDeltaX": 0.05}, None),
+    "colours of the same scale": ({"RegionDataType": 2}, [0.2, 0.1]),
+    "a colour bar": ({"RegionSpatialFormat": 5, "RegionDataType": 14, "PhysicalDeltaX": 1.0}, [0.2, 0.1]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_pixel_spacing_is_told_only_of_a_picture_of_one_scale(tmp_path, kind):
+    changes, expected = OTHERS[kind]
+    source = pydicom.dcmread(make_source(tmp_path))
+    other = copy.deepcopy(source.SequenceOfUltrasoundRegions[0])
+    for keyword, value in changes.items():
+        setattr(other, keyword, value)
+    source.SequenceOfUltrasoundRegions.append(other)
+    measured = measure(ellipse_mask(), SPACING)
+    sc = secondary_capture(source, PICTURE, ellipse_mask(), ALGORITHM, measurements=measured)
+    assert sc.get("PixelSpacing") == expected
+
+
+def test_band_says_why_sizes_are_in_pixels_and_every_remark():
+    lines = _lines(ellipse_mask(), ALGORITHM, measure(ellipse_mask()), no_scale="a reason", remarks=["a remark"])
+    assert lines[2:4] == ["In pixels: a reason", "a remark"]

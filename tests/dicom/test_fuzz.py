@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monai_lesion.errors import InputError
-from monai_lesion.segmentation.results import FORMATS
+from monai_lesion.segmentation.formats import FORMATS
 from tests.dicom import make_source
 from tests.images.test_dicom_fuzz import damage
 from tests.pacs import bright_segmenter

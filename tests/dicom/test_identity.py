@@ -157,6 +157,7 @@ def test_same_result_is_the_same_object_byte_for_byte(tmp_path, make):
     assert encoded(from_dataset) == encoded(one)
 
 
+@pytest.mark.slow
 @makers
 def test_no_identifier_names_two_contents(tmp_path, make):
     file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=2)
@@ -438,3 +439,37 @@ def test_neither_the_hour_nor_the_library_enters(tmp_path):
     made = seg(make_source(tmp_path), np.zeros(PICTURE.shape[:2]), ALGORITHM)
     assert "InstanceCreationDate" not in made
     assert "ContributingEquipmentSequence" not in made
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said", "expected"),
+    [
+        ("1.2.840.10008.1.2.4.50", None, ("01", "ISO_10918_1")),
+        ("1.2.840.10008.1.2.4.50", "00", ("01", "ISO_10918_1")),
+        ("1.2.840.10008.1.2.4.51", "", ("01", "ISO_10918_1")),
+        ("1.2.840.10008.1.2.4.81", None, ("01", "ISO_14495_1")),
+        ("1.2.840.10008.1.2.4.91", None, ("01", "ISO_15444_1")),
+        ("1.2.840.10008.1.2.4.91", "00", ("00", None)),
+        ("1.2.840.10008.1.2.4.70", None, ("00", None)),
+        ("1.2.840.10008.1.2.4.90", None, ("00", None)),
+        ("1.2.840.10008.1.2.1", None, ("00", None)),
+        ("1.2.840.10008.1.2.1", "01", ("01", None)),
+    ],
+)
+def test_what_the_transfer_syntax_loses_is_told_though_the_header_is_silent(tmp_path, syntax, said, expected):
+    source = pydicom.dcmread(make_source(tmp_path, LossyImageCompression=said), stop_before_pixels=True)
+    source.file_meta.TransferSyntaxUID = syntax
+    for made in (
+        segmentation(source, ellipse_mask(), ALGORITHM),
+        secondary_capture(source, PICTURE, ellipse_mask(), ALGORITHM),
+    ):
+        assert (made.LossyImageCompression, made.get("LossyImageCompressionMethod")) == expected
+
+
+def test_highdicom_does_not_repeat_the_source_on_the_log(tmp_path, caplog):
+    caplog.set_level("DEBUG")
+    file = make_source(tmp_path, PatientName=PLANTED, PatientID=PLANTED)
+    caplog.clear()
+    for make in (seg, labelmap, report, capture):
+        make(file, ellipse_mask(), ALGORITHM)
+    assert [record.name for record in caplog.records if not record.name.startswith("monai_lesion")] == []

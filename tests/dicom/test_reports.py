@@ -14,7 +14,8 @@ from pydicom.sr.codedict import codes
 
 from monai_lesion.dicom import Algorithm, measurement_report, segmentation, write
 from monai_lesion.errors import InputError
-from monai_lesion.measures.sizes import measure
+from monai_lesion.measures.intervals import Interval
+from monai_lesion.measures.sizes import Quantity, measure
 from tests.dicom import (
     CINE,
     RETIRED,
@@ -41,6 +42,11 @@ SOURCES = {
     "frame-of-a-cine": ({"SOPClassUID": CINE, "NumberOfFrames": 3}, 2),
     "frame-of-a-retired-cine": ({"SOPClassUID": RETIRED_CINE, "NumberOfFrames": 3}, 1),
 }
+QUICK = ("current", "frame-of-a-cine")
+MOST_SLOW = [
+    pytest.param(*source, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+    for name, source in SOURCES.items()
+]
 
 
 @pytest.fixture
@@ -122,6 +128,62 @@ def test_dciodvfy_finds_no_fault(tmp_path, changes, frame, spacing):
     assert (kind, faults - TAKES_RETIRED_CINES_FOR_SINGLE_IMAGES) == ("ComprehensiveSR", set())
 
 
+INTERVALS = {"area": Interval(Quantity(40.0, "mm2"), Quantity(90.5, "mm2"), 0.9)}
+
+
+def evaluations(report):
+    return [
+        (item.ConceptNameCodeSequence[0].CodeMeaning, item.ConceptCodeSequence[0].CodeMeaning)
+        for item in items(report, "CODE")
+        if item.ConceptNameCodeSequence[0].CodeValue == "121071" and item.ConceptCodeSequence[0].CodeMeaning != "Lesion"
+    ]
+
+
+@pytest.mark.parametrize(("decision", "word"), [("lesion", "Detected"), ("doubtful", "Equivocal")])
+def test_decision_trust_and_intervals_are_evaluation_and_measurements(tmp_path, box, decision, word):
+    beliefs = {"decision": decision, "trust": 0.81234, "intervals": INTERVALS}
+    report = measurement_report(make_source(tmp_path), measure(box, SPACING), ALGORITHM, **beliefs)
+    assert evaluations(report) == [("Finding", word)]
+    assert sizes(report)["Estimated Dice coefficient of the segmentation"] == (0.8123, "1")
+    assert sizes(report)["Area, lower end of the 90% interval"] == (40.0, "mm2")
+    assert sizes(report)["Area, upper end of the 90% interval"] == (90.5, "mm2")
+    private = {
+        item.ConceptNameCodeSequence[0].CodeValue
+        for item in items(report, "NUM")
+        if item.ConceptNameCodeSequence[0].CodingSchemeDesignator == "99MONAILESION"
+    }
+    assert private == {"TRUST", "AREA_LOW", "AREA_HIGH"}
+    told = [item.TextValue for item in items(report, "TEXT")]
+    assert ("The segmentation is doubtful: a person must look at it" in told) == (decision == "doubtful")
+
+
+def test_without_a_calibration_there_is_neither(tmp_path, box):
+    report = measurement_report(make_source(tmp_path), measure(box, SPACING), ALGORITHM)
+    assert evaluations(report) == []
+
+
+@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+def test_a_report_says_that_nothing_was_found_in_its_image(tmp_path, changes, frame):
+    file = make_source(tmp_path, **changes)
+    report = hd.sr.srread(write(measurement_report(file, None, ALGORITHM, frame=frame), tmp_path / "sr.dcm"))
+    assert evaluations(report) == [("Finding", "Not detected")]
+    assert sizes(report) == {}
+    (image,) = (item.ReferencedSOPSequence[0] for item in items(report, "IMAGE"))
+    assert image.ReferencedSOPInstanceUID == pydicom.dcmread(file).SOPInstanceUID
+    assert image.get("ReferencedFrameNumber") == (None if frame is None else frame + 1)
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("found", [True, False], ids=["found", "nothing found"])
+def test_dciodvfy_finds_no_fault_in_what_trust_adds(tmp_path, found):
+    measured = measure(ellipse_mask(), SPACING) if found else None
+    beliefs = {"decision": "lesion" if found else "nothing found", "trust": 0.8, "intervals": INTERVALS}
+    report = measurement_report(make_source(tmp_path), measured, ALGORITHM, **beliefs)
+    kind, faults = verdict(write(report, tmp_path / "sr.dcm"))
+    assert kind == "ComprehensiveSR"
+    assert all("99MONAILESION" in fault for fault in faults)  # a private coding scheme, which it warns of
+
+
 def evidence(sequence):
     return {
         (series.SeriesInstanceUID, each.ReferencedSOPInstanceUID)
@@ -143,7 +205,7 @@ def clean(report, file):
     return True
 
 
-@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize(("changes", "frame"), MOST_SLOW)
 def test_segment_of_the_same_run_is_referred_to(tmp_path, changes, frame):
     file = make_source(tmp_path, **changes)
     original, seg = pydicom.dcmread(file), segmentation(file, ellipse_mask(), ALGORITHM, frame=frame)
@@ -154,7 +216,10 @@ def test_segment_of_the_same_run_is_referred_to(tmp_path, changes, frame):
     contour, segment = content.get_planar_roi_measurement_groups()
     assert contour.reference_type == codes.DCM.ImageRegion
     assert segment.reference_type == codes.DCM.ReferencedSegmentationFrame
-    assert contour.tracking_uid == segment.tracking_uid == seg.SegmentSequence[0].TrackingUID
+    assert segment.tracking_uid == seg.SegmentSequence[0].TrackingUID
+    (axes,) = content.get_image_measurement_groups()
+    assert len({group.tracking_uid for group in (axes, contour, segment)}) == 3  # viewers take one for one group
+    assert {group.tracking_identifier for group in (axes, contour, segment)} == {"Lesion 1"}
     image, source = (item.ReferencedSOPSequence[0] for item in segment.referenced_segmentation_frame)
     assert (image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID) == (seg.SOPClassUID, seg.SOPInstanceUID)
     assert (image.ReferencedSegmentNumber, "ReferencedFrameNumber" in image) == (1, False)
@@ -203,7 +268,7 @@ def test_highdicom_reads_the_groups(tmp_path, box):
     assert f"weights_id={WEIGHTS}" in texts
     assert "Research use only; not a medical device" in texts
     segment = segmentation(source, box, ALGORITHM).SegmentSequence[0]
-    assert planar.tracking_uid == axes.tracking_uid == segment.TrackingUID
+    assert planar.tracking_uid == segment.TrackingUID != axes.tracking_uid
 
 
 @needs_dcmtk
@@ -269,3 +334,21 @@ def test_refuses_measurements_of_another_picture(tmp_path):
     elsewhere[50:60, 70:80] = 1
     with pytest.raises(InputError, match=r"measurements: must lie within the 45 rows and 61 columns of .*source.dcm"):
         measurement_report(make_source(tmp_path), measure(elsewhere), ALGORITHM)
+
+
+@pytest.mark.parametrize(("changes", "frame"), MOST_SLOW)
+def test_what_could_not_be_evaluated_is_said_with_the_reason_and_the_report_that_it_replaces(tmp_path, changes, frame):
+    file = make_source(tmp_path, **changes)
+    earlier = measurement_report(file, None, ALGORITHM, frame=frame)
+    told = {"obstacle": "its pixels are cut off", "replaces": [earlier]}
+    report = measurement_report(file, None, replace(ALGORITHM, weights="0" * 16), frame=frame, **told)
+    assert evaluations(report) == [("Finding", "Undetermined")]
+    assert "The image could not be evaluated: its pixels are cut off" in [
+        item.TextValue for item in items(report, "TEXT")
+    ]
+    (study,) = report.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert study.StudyInstanceUID == report.StudyInstanceUID
+    assert series.SeriesInstanceUID == earlier.SeriesInstanceUID != report.SeriesInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == earlier.SOPInstanceUID
+    assert clean(report, tmp_path / "sr.dcm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -17,6 +18,7 @@ from tests.dicom import (
     RETIRED_CINE,
     SECONDARY_CAPTURE,
     SHAPE,
+    SPACING,
     TAKES_RETIRED_CINES_FOR_SINGLE_IMAGES,
     WEIGHTS,
     ellipse_mask,
@@ -37,6 +39,9 @@ SOURCES = {
     "frame-of-a-retired-cine": ({"SOPClassUID": RETIRED_CINE, "NumberOfFrames": 3}, 1),
     "cine-of-one-frame": ({"SOPClassUID": CINE, "NumberOfFrames": 1}, None),
 }
+
+
+UNKNOWN = "Warning - Unrecognized defined term <99MONAILESION>"  # dciodvfy knows no private scheme, as "99" says it is
 
 
 def read_back(file, source, frame):
@@ -165,4 +170,79 @@ def test_scanners_files_take_a_mask_to_the_pixel(tmp_path, name):
     mask = np.zeros((source.Rows, source.Columns), np.uint8)
     mask[11:42, 17:99] = 1
     written = write(segmentation(file, mask, ALGORITHM, frame=frame), tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(read_back(written, source, frame)[1], mask)
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
+def test_no_place_in_the_patient_is_claimed_only_the_axes_of_the_picture(tmp_path, kind):
+    seg = segmentation(make_source(tmp_path), ellipse_mask(), ALGORITHM, kind=kind)
+    (orientation,) = seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    assert orientation.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    assert len(seg.SharedFunctionalGroupsSequence) == 1
+    for absent in ("FrameOfReferenceUID", "ImagePositionPatient", "PixelSpacing"):
+        assert not [element for element in seg.iterall() if element.keyword == absent]
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
+@pytest.mark.parametrize("spacing", [SPACING, None], ids=["mm", "pixels"])
+def test_a_geometry_of_the_picture_is_an_option(tmp_path, kind, spacing):
+    options = {"kind": kind, "geometry": "picture", "spacing": spacing}
+    file = make_source(tmp_path)
+    seg = segmentation(file, ellipse_mask(), ALGORITHM, **options)
+    (measures,) = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.PixelSpacing == list(spacing or (1, 1))
+    (position,) = seg.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence
+    assert position.ImagePositionPatient == [0, 0, 0]
+    assert seg.FrameOfReferenceUID == segmentation(file, ellipse_mask() * 0, ALGORITHM, **options).FrameOfReferenceUID
+    assert seg["PositionReferenceIndicator"].is_empty
+    assert seg.SOPInstanceUID != segmentation(file, ellipse_mask(), ALGORITHM, kind=kind).SOPInstanceUID
+    _, pixels = read_back(write(seg, tmp_path / "seg.dcm"), pydicom.dcmread(file), None)
+    np.testing.assert_array_equal(pixels, ellipse_mask())
+    if kind == "binary" and shutil.which("dciodvfy"):
+        assert verdict(tmp_path / "seg.dcm") == ("Segmentation", set())
+
+
+def test_two_frames_of_a_cine_share_no_frame_of_reference(tmp_path):
+    file = make_source(tmp_path, SOPClassUID=CINE, NumberOfFrames=2)
+    found = {
+        segmentation(file, ellipse_mask(), ALGORITHM, frame=frame, geometry="picture").FrameOfReferenceUID
+        for frame in (0, 1)
+    }
+    assert len(found) == 2
+
+
+def test_remarks_stand_in_the_segment_and_the_object(tmp_path):
+    remark = "The lesion lies outside every tissue region of the header"
+    seg = segmentation(make_source(tmp_path), ellipse_mask(), ALGORITHM, remarks=[remark])
+    assert seg.ContentDescription == seg.SegmentSequence[0].SegmentDescription == remark
+    assert len(remark) <= 64  # characters of a Long String
+
+
+def test_refuses_an_unknown_geometry(tmp_path):
+    with pytest.raises(InputError, match="geometry: must be one of none, picture, got patient"):
+        segmentation(make_source(tmp_path), ellipse_mask(), ALGORITHM, geometry="patient")
+
+
+@needs_dciodvfy
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
+@pytest.mark.parametrize(("changes", "frame"), SOURCES.values(), ids=SOURCES)
+def test_an_earlier_segmentation_is_named_as_replaced_and_the_mask_read_as_before(tmp_path, changes, frame, kind):
+    file = make_source(tmp_path, **changes)
+    source, mask = pydicom.dcmread(file), ellipse_mask()
+    earlier = segmentation(file, 1 - mask, ALGORITHM, frame=frame)
+    newer = replace(ALGORITHM, weights="0" * 16)
+    plain = segmentation(file, mask, newer, frame=frame, kind=kind)
+    made = segmentation(file, mask, newer, frame=frame, kind=kind, replaces=[earlier])
+    (item,) = made.ReferencedImageSequence
+    assert item.ReferencedSOPInstanceUID == earlier.SOPInstanceUID
+    assert item.PurposeOfReferenceCodeSequence[0].CodeMeaning == "Segmentation that this one replaces"
+    picture, other = made.ReferencedSeriesSequence
+    assert picture.SeriesInstanceUID == source.SeriesInstanceUID
+    assert other.SeriesInstanceUID == earlier.SeriesInstanceUID != made.SeriesInstanceUID
+    assert other.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == earlier.SOPInstanceUID
+    written = write(made, tmp_path / "s.dcm")
+    found, faults = verdict(written)
+    known, others = verdict(write(plain, tmp_path / "plain.dcm"))
+    assert found == known
+    assert {each.split(" for value")[0] for each in faults - others} <= {UNKNOWN}
     np.testing.assert_array_equal(read_back(written, source, frame)[1], mask)

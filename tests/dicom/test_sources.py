@@ -7,12 +7,11 @@ import pydicom
 import pytest
 
 from monai_lesion.dicom import Algorithm, segmentation
-from monai_lesion.dicom.files import require_highdicom, write
 from monai_lesion.dicom.sources import open_source
 from monai_lesion.errors import ImageError, InputError
 from monai_lesion.images.readers import read_image
 from tests.dicom import CINE, SHAPE, WEIGHTS, encoded, make_source
-from tests.images.test_dicom_files import deflated
+from tests.images.dicom_pictures import deflated
 
 ALGORITHM = Algorithm("net", "0.1.0", WEIGHTS)
 
@@ -88,30 +87,3 @@ def test_frames_of_a_cine_have_numbers_of_their_own(tmp_path):
 
 def test_header_is_read_without_its_pixels(tmp_path):
     assert "PixelData" not in open_source(make_source(tmp_path)).header
-
-
-def test_full_disk_leaves_nothing_half_written_and_names_the_file(tmp_path):
-    resource = pytest.importorskip("resource", reason="only POSIX can limit the size of files")
-    dataset = pydicom.dcmread(make_source(tmp_path))
-    assert write(dataset, tmp_path / "new" / "out.dcm").is_file()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
-    try:
-        with pytest.raises(OSError, match="File too large") as caught:
-            write(dataset, tmp_path / "new" / "second.dcm")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert caught.value.filename == str(tmp_path / "new" / "second.dcm")
-    assert "Traceback" not in str(caught.value)  # which pydicom puts into the text
-    assert [file.name for file in (tmp_path / "new").iterdir()] == ["out.dcm"]
-
-
-def test_missing_extra_is_named(monkeypatch):
-    pytest.importorskip("highdicom", reason="the writers need highdicom")
-    require_highdicom()
-    monkeypatch.setattr(pydicom, "__version__", "2.4.4")
-    with pytest.raises(InputError, match=r"needs highdicom and pydicom 3, got pydicom 2.4.4.*monai-lesion\[dicom\]"):
-        require_highdicom()
-    monkeypatch.setitem(__import__("sys").modules, "highdicom", None)
-    with pytest.raises(InputError, match=r"needs highdicom and pydicom 3, got no highdicom"):
-        require_highdicom()

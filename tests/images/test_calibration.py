@@ -70,6 +70,7 @@ ABSENT_SPACING = {
     "only colour flow": header(region(RegionDataType=2)),
     "empty Pixel Spacing": header(PixelSpacing=None),
     "Pixel Spacing of 0": header(PixelSpacing=[0, 0]),
+    "Pixel Spacing that vanishes": header(PixelSpacing=[1e-200, 1e-200]),
     "one number": header(PixelSpacing=0.1),
 }
 
@@ -84,8 +85,11 @@ REFUSED = {
     "higher than the image": (header(region(RegionLocationMaxY1=101)), "reaches outside the image"),
     "seconds": (header(region(PhysicalUnitsXDirection=4)), "not in centimetres"),
     "no unit": (header(region(PhysicalUnitsYDirection=0)), "not in centimetres"),
-    "empty step": (header(region(PhysicalDeltaX=None)), "not in centimetres"),
-    "step of 0": (header(region(PhysicalDeltaX=0.0)), "not in centimetres"),
+    "empty step": (header(region(PhysicalDeltaX=None)), "region has no valid pixel size"),
+    "step of 0": (header(region(PhysicalDeltaX=0.0)), "region has no valid pixel size"),
+    "endless step": (header(region(PhysicalDeltaY=float("inf"))), "region has no valid pixel size"),
+    "step that vanishes": (header(region(PhysicalDeltaX=1e-300)), "region has no valid pixel size"),
+    "half a metre": (header(region(PhysicalDeltaX=50.0, PhysicalDeltaY=50.0)), "region has no valid pixel size"),
     "one region without scale": (header(region(), region(PhysicalUnitsXDirection=0)), "not in centimetres"),
     "two scales": (header(region(), region(PhysicalDeltaX=0.011)), "differ in scale"),
     "Pixel Spacing": (header(region(), PixelSpacing=[0.1, 0.1]), "Pixel Spacing contradicts"),

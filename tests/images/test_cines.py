@@ -16,7 +16,7 @@ from pydicom.encaps import encapsulate
 from monai_lesion.errors import ImageError
 from monai_lesion.images.reading import frame_count, read_image
 from tests.images import colours, greys, write_dicom, write_png
-from tests.images.test_readers_dicom import JPEG_BASELINE, bundled, cine, compressed
+from tests.images.dicom_pictures import JPEG_BASELINE, bundled, cine, compressed
 
 
 def test_frames_are_counted_from_the_header(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import time
 import tracemalloc
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from monai_lesion.errors import ImageError
@@ -16,8 +18,7 @@ from monai_lesion.images.regions import region_of_interest
 from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.phantoms.dicom import write_dicom as write_view
 from tests.images import write_dicom
-from tests.images.test_dicom_files import deflated, plain
-from tests.images.test_readers_dicom import bundled
+from tests.images.dicom_pictures import bundled, deflated, plain
 
 NAMES = (
     "ExplVR_BigEnd.dcm",
@@ -109,7 +110,11 @@ def test_damaged_regions_are_cropped_to_or_left_alone(tmp_path: Path) -> None:
     """Bytes of the Sequence of Ultrasound Regions changed, and the network shown what is left of it."""
     from tests.pacs import bright_segmenter
 
-    content, chance, segmenter = examples(tmp_path)[-2], random.Random(11), bright_segmenter()
+    dataset = pydicom.dcmread(BytesIO(examples(tmp_path)[-2]))
+    region = dataset.SequenceOfUltrasoundRegions[0]
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 100, 30  # one that is the whole picture is none
+    dataset.save_as(tmp_path / "part.dcm")
+    content, chance, segmenter = (tmp_path / "part.dcm").read_bytes(), random.Random(11), bright_segmenter()
     segmenter.crop = True
     start, end = (content.index(tag) for tag in (b"\x18\x00\x11\x60", b"\xe0\x7f\x10\x00"))
     file, refused, cropped, whole = tmp_path / "damaged.dcm", 0, 0, 0

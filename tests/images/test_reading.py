@@ -5,15 +5,26 @@ from __future__ import annotations
 import gc
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from monai_lesion.errors import ImageError
 from monai_lesion.images import dicom_headers
-from monai_lesion.images.reading import ImageFile, UltrasoundImage, frame_count, image_size, opened, read_image
-from tests.images import colours, write_dicom
-from tests.images.test_dicom_files import deflated
+from monai_lesion.images.reading import (
+    ImageFile,
+    UltrasoundImage,
+    frame_count,
+    image_size,
+    opened,
+    read_image,
+    read_mask,
+    read_masks,
+)
+from tests.images import COLUMNS, ROWS, colours, greys, write_dicom, write_png
+from tests.images.dicom_pictures import deflated
+from tests.images.files import SIZE, bad_masks, rows_of
 from tests.openings import openings
 
 
@@ -105,3 +116,80 @@ def test_an_inflated_file_is_bounded_for_whoever_asks_for_the_header(tmp_path, m
     monkeypatch.setattr(dicom_headers, "MAX_INFLATED", 100)
     with ImageFile(file) as source, pytest.raises(ImageError, match="must have at most 100 bytes inflated"):
         source.header  # noqa: B018  it is read when it is asked for
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("colours", "a mask must be grey, got colours"),
+        ("two colours of a palette", "a mask must be grey, got colours"),
+        ("colour nifti", "a mask must be grey, got colours"),
+        ("opacity alone", "must be drawn in grey, got black of differing opacity. Save its opacity as a grey picture"),
+        ("jpeg", "a mask must be stored without loss, got JPEG"),
+        ("several slices", "must hold one slice"),
+    ],
+)
+def test_what_is_no_mask_is_refused(kind: str, rule: str, tmp_path: Path) -> None:
+    file = bad_masks(tmp_path, kind)
+    with pytest.raises(ImageError, match=rule) as caught:
+        read_mask(file)
+    assert str(file) in str(caught.value)
+
+
+def bad_images(folder: Path, kind: str) -> Path:
+    whole = write_png(folder / "whole.png", 8, 2, rows_of(np.random.default_rng(0).permuted(colours())), SIZE)
+    file = folder / "bad.png"
+    if kind == "a folder":
+        file.mkdir()
+    elif kind != "missing":
+        content = {
+            "empty": b"",
+            "text": b"this is no picture\n" * 20,
+            "cut off": whole.read_bytes()[: whole.stat().st_size // 2],
+            "without size": whole.read_bytes()[:20],
+            "of no width": whole.read_bytes()[:16] + b"\0\0\0\0" + whole.read_bytes()[20:],
+        }[kind]
+        file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("missing", "must be an existing file, got no such file"),
+        ("a folder", "must be an existing file, got a folder"),
+        ("empty", "must not be empty, got 0 bytes"),
+        ("text", "must be a readable picture or DICOM file, got no known format"),
+        ("cut off", "must be a readable picture or DICOM file, got .*truncated"),
+        ("without size", "must be a readable picture or DICOM file"),
+        ("of no width", "must be a readable picture or DICOM file"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_bad_picture_names_file_and_rule(read: object, kind: str, rule: str, tmp_path: Path) -> None:
+    file = bad_images(tmp_path, kind)
+    with pytest.raises(ImageError, match=rule) as caught:
+        read(file)  # type: ignore[operator]
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["missing", "a folder", "empty", "text", "without size", "cut off"])
+def test_size_of_a_bad_picture_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"bad\.png: must"):
+        image_size(bad_images(tmp_path, kind), whole=True)
+
+
+def test_frame_of_a_single_picture_must_be_0(tmp_path: Path) -> None:
+    file = write_png(tmp_path / "a.png", 8, 2, rows_of(colours()), SIZE)
+    assert read_image(file, frame=0).frame is None
+    with pytest.raises(ImageError, match="frame must be 0 for a single picture, got 3"):
+        read_image(file, frame=3)
+
+
+def test_masks_of_two_sizes_have_no_union(tmp_path: Path) -> None:
+    first = write_png(tmp_path / "a.png", 8, 0, rows_of(greys()), SIZE)
+    second = write_png(tmp_path / "b.png", 8, 0, rows_of(greys()[:, 1:]), (ROWS, COLUMNS - 1))
+    with pytest.raises(ImageError, match=r"b\.png: must have the size of .*a\.png, \(20, 30\), got \(20, 29\)"):
+        read_masks([first, second])
+    with pytest.raises(ImageError, match="the mask: must be at least one file, got none"):
+        read_masks([])

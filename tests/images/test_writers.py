@@ -30,6 +30,7 @@ def test_png_shows_the_lesion_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(picture), lesion() * 255)
 
 
+@pytest.mark.slow
 def test_nifti_lies_where_itk_sees_the_picture(tmp_path: Path) -> None:
     import itk
 

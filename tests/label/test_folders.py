@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from monai_lesion.commands.app import app as program
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.label.folders import served_bundles, start_command, write_label_app
+from monai_lesion.label.folders import served_bundles, write_label_app
 from monai_lesion.networks import LighterUNet
+from tests.label.trained import BUNDLE, weights
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
 SETTINGS = {"network_def#group_size": 1}
-
-
-def weights(folder: Path, **options: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"model": LighterUNet(**options).state_dict()}, folder / "weights.pt")
-    return folder / "weights.pt"
 
 
 def test_folder_holds_the_bundle_its_weights_and_the_app(tmp_path: Path) -> None:
@@ -99,6 +91,16 @@ def test_app_with_exchanged_weights_is_not_served(tmp_path: Path) -> None:
         served_bundles(app, ["other"])
 
 
+def test_app_with_weights_that_are_not_finite_is_not_served(tmp_path: Path) -> None:
+    app = write_label_app(tmp_path / "app", BUNDLE, weights=weights(tmp_path, group_size=1), overrides=SETTINGS)
+    file = app / "model" / "lighter_unet" / "models" / "model.pt"
+    content = torch.load(file, weights_only=True)
+    content["model"]["head.bias"].fill_(float("nan"))
+    torch.save(content, file)
+    with pytest.raises(CheckpointError, match=r"model\.pt: must hold finite numbers, got NaN or infinity in 1 of"):
+        served_bundles(app)
+
+
 def test_configs_that_describe_two_networks_are_not_served(tmp_path: Path) -> None:
     app = write_label_app(tmp_path / "app", BUNDLE, weights=weights(tmp_path, group_size=1), overrides=SETTINGS)
     file = app / "model" / "lighter_unet" / "configs" / "train.json"
@@ -109,20 +111,16 @@ def test_configs_that_describe_two_networks_are_not_served(tmp_path: Path) -> No
         served_bundles(app)
 
 
-def test_command_line_shows_a_command_that_a_shell_reads_back(tmp_path: Path) -> None:
-    file = weights(tmp_path, group_size=1)
-    call = ["label-app", "-o", str(tmp_path / "my app"), "--bundle", str(BUNDLE), "--weights", str(file)]
-    result = CliRunner().invoke(program, [*call, "--set", "network_def#group_size=1", "--studies", "/data/my images"])
-    assert result.exit_code == 0, result.output
-    words = shlex.split(result.stdout.splitlines()[-1])
-    assert words[:4] == ["python", "-m", "monailabel.main", "start_server"]
-    assert words[words.index("--app") + 1] == str(tmp_path / "my app")
-    assert words[words.index("--studies") + 1] == "/data/my images"
-    assert words[words.index("--host") + 1] == "127.0.0.1"
-    assert start_command(tmp_path / "my app") in (tmp_path / "my app" / "README.md").read_text()
-
-
 def test_nothing_but_the_server_itself_needs_monai_label() -> None:
     code = "import sys, monai_lesion.label.folders, monai_lesion.label.labels, monai_lesion.commands.label; "
     code += "sys.exit('monailabel' in sys.modules or 'fastapi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_loop_of_links_is_refused_at_once(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE / "configs", tmp_path / "bundle" / "configs")
+    (tmp_path / "bundle" / "again").symlink_to(tmp_path / "bundle")
+    file = weights(tmp_path / "w", group_size=1)
+    with pytest.raises(InputError, match="again: must be a file or folder of the bundle, got a link"):
+        write_label_app(tmp_path / "app", tmp_path / "bundle", weights=file, overrides=SETTINGS)
+    assert not (tmp_path / "app").exists()

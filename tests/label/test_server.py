@@ -8,6 +8,7 @@ import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -18,8 +19,12 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import generate_uid
 
 from monai_lesion import LesionSegmenter
+from monai_lesion.datasets.importers import create_manifest
+from monai_lesion.label.corrections import corrected
 from monai_lesion.label.folders import write_label_app
+from monai_lesion.models.presets import load_preset
 from monai_lesion.networks import LighterUNet
+from monai_lesion.phantoms.cases import simulate_case
 from tests.images import write_dicom
 from tests.label.servers import REPOSITORY, Server, command, environment, free_port, running_server, surroundings
 from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc, running_orthanc
@@ -248,6 +253,42 @@ def encoded(mask: np.ndarray, ending: str, folder: Path) -> bytes:
     return file.read_bytes()
 
 
+def test_twenty_pictures_go_from_doubt_through_correction_into_a_manifest(
+    app: Path, python: Path, tmp_path: Path
+) -> None:
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    for number in range(20):
+        grey, _ = picture(seed=number)
+        Image.fromarray(grey).save(studies / f"{number // 2:02}_{'lr'[number % 2]}.png")
+    conf = {"epistemic_model": "lighter_unet", "epistemic_simulation_size": "2"}
+    more = {"MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
+    with running_server(python, app, studies, tmp_path / "server", conf=conf, **more) as server:
+        assert server.ask("POST", "/scoring/lighter_unet", params={"run_sync": True}, json={}).status_code == 200
+        scores = {}
+        for file in studies.glob("*.png"):
+            info = server.ask("GET", "/datastore/image/info", params={"image": file.stem}).json()
+            scores[file.stem] = info["epistemic_entropy"]
+        asked = [server.ask("POST", "/activelearning/doubtful_first", json={}).json() for _ in range(3)]
+        assert [each["id"] for each in asked] == sorted(scores, key=scores.__getitem__, reverse=True)[:3]
+        for name in sorted(scores)[:12]:
+            answer = server.ask(
+                "POST",
+                "/infer/lighter_unet",
+                params={"image": name, "output": "json"},
+                files={"params": (None, "{}")},
+            ).json()
+            mask = server.mask(name)
+            assert answer["found"] is True
+            assert answer["measurements"]["area"] == {"value": pytest.approx(int((mask > 0).sum())), "unit": "px2"}
+            stream = io.BytesIO()
+            Image.fromarray(mask).save(stream, "PNG")
+            assert server.label(name, stream.getvalue()).status_code == 200
+    drawings = corrected(studies, "{case}_{view}.png")
+    content = create_manifest(studies, drawings=drawings, split=(4, 1, 1))
+    assert [len(content[split]) for split in ("training", "validation", "test")] == [8, 2, 2]
+
+
 def test_training_on_the_servers_labels_gives_weights_that_are_served_at_once(
     server: Server, app: Path, tmp_path: Path
 ) -> None:
@@ -344,6 +385,31 @@ def test_app_does_not_start_with_the_weights_of_another_network(app: Path, pytho
     assert message in ended.stdout + ended.stderr
 
 
+def spoil(file: Path, value: float) -> None:
+    """Weights whose network computes no finite number."""
+    content = torch.load(file, weights_only=True)
+    for tensor in content["model"].values():
+        if tensor.is_floating_point():
+            tensor.fill_(value)
+    torch.save(content, file)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e30], ids=["weights", "outputs"])
+def test_a_network_that_is_not_finite_gives_no_mask_but_its_name(
+    value: float, app: Path, python: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(app, tmp_path / "app")
+    (tmp_path / "studies").mkdir()
+    Image.fromarray(picture()[0]).save(tmp_path / "studies" / "a.png")
+    with running_server(python, tmp_path / "app", tmp_path / "studies", tmp_path) as server:
+        assert server.infer("a").status_code == 200
+        spoil(tmp_path / "app" / "model" / "lighter_unet" / "models" / "model.pt", value)
+        answer = server.infer("a")
+        assert answer.status_code == 500
+        assert "network LighterUNet(group_size=1): must compute finite numbers" in answer.json()["detail"]
+        assert server.ask("GET", "/info/").status_code == 200
+
+
 @needs_orthanc
 def test_images_of_a_dicomweb_archive_are_segmented_and_learnt_from(app: Path, python: Path, tmp_path: Path) -> None:
     grey, mask = picture()
@@ -423,3 +489,42 @@ def test_shared_client_passes(server: Server, python: Path, tmp_path: Path) -> N
     call = [str(python), str(CLIENT), "--server", server.url, "--train", "--scoring", "--batch", *map(str, files)]
     ended = subprocess.run(call, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_decision_trust_and_intervals_are_the_librarys_while_the_weights_are_the_calibrated_ones(
+    python: Path, tmp_path: Path
+) -> None:
+    preset = load_preset("pocket")
+    known = {"network_def": preset.description.network_def, "spatial_size": list(preset.description.steps.input_size)}
+    app = write_label_app(tmp_path / "app", BUNDLE, weights=preset.weights, overrides=known)
+    view = simulate_case(0, 0).views[0].pixels
+    pictures = {"seen": view, "dark": np.zeros_like(view)}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    segmenter = LesionSegmenter.from_preset("pocket", runtime="torch")
+    expected = {name: segmenter(pixels) for name, pixels in pictures.items()}
+    assert expected["seen"].decision != "nothing found"
+    assert expected["dark"].decision == "nothing found"
+    (tmp_path / "studies").mkdir()
+    models = app / "model" / "lighter_unet" / "models"
+    with running_server(python, app, tmp_path / "studies", tmp_path) as server:
+
+        def told(name: str) -> dict[str, Any]:
+            files = {"file": (tmp_path / f"{name}.png").open("rb"), "params": (None, "{}")}
+            answer = server.ask("POST", "/infer/lighter_unet", params={"output": "json"}, files=files)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        for name, wanted in expected.items():
+            params, facts = told(name), wanted.to_dict()
+            assert (params["found"], params["decision"]) == (facts["found"], facts["decision"])
+            assert params.get("trust") == pytest.approx(facts["trust"], abs=1e-3)
+            assert params.get("intervals", {}).keys() == (facts["intervals"] or {}).keys()
+            mask = server.infer(file=tmp_path / f"{name}.png")
+            drawn = np.array(Image.open(io.BytesIO(mask.content)))
+            assert overlap(drawn, wanted.mask) > 0.999 if wanted.mask.any() else not drawn.any()
+        spoilt = torch.load(models / "model.pt", weights_only=True)
+        first = next(iter(spoilt["model"].values()))
+        first += 0.01  # as a training on the server changes them
+        torch.save(spoilt, models / "model.pt")
+        assert "decision" not in told("seen")

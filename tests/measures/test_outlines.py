@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import scipy.ndimage
+from skimage.measure import find_contours
 
+from monai_lesion.measures.outlines import largest_part, outline_of
 from monai_lesion.measures.sizes import measure
 from tests.measures.shapes import SPACINGS, blob, ellipse, rectangle, shoelace
 
@@ -26,6 +29,21 @@ def test_outline_encloses_the_pixels_but_half_of_one(seed):
     # Each convex corner of the staircase loses an eighth of a pixel, each concave one gains it: four more are convex.
     found = measure(blob(seed))
     assert shoelace(found.contour) == pytest.approx(found.area.value - 0.5)
+
+
+def test_outline_has_the_points_of_scikit_image_in_their_order():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        mask = rng.random(rng.integers(1, 20, 2)) < rng.random()
+        mask.flat[0] |= not mask.any()
+        lesion, corner, components, outline = largest_part(mask)
+        (expected,) = find_contours(np.pad(lesion, 1).astype(float), 0.5, fully_connected="high")
+        np.testing.assert_array_equal(outline, expected[:-1] - 1)
+        np.testing.assert_array_equal(outline_of(lesion), outline)
+        labels, count = scipy.ndimage.label(mask, np.ones((3, 3)))
+        part = scipy.ndimage.binary_fill_holes(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+        assert components == count
+        assert (corner, lesion.sum()) == (tuple(np.argwhere(part).min(0)), part.sum())
 
 
 def test_lengths_of_smooth_shapes_lie_closer_to_the_truth_than_with_pixel_corners_and_not_below():

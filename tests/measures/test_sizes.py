@@ -7,12 +7,13 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 
 from monai_lesion.errors import InputError
-from monai_lesion.measures.sizes import Quantity, measure, measure_case
+from monai_lesion.measures.sizes import QUANTITIES, Measurements, Quantity, measure, measure_case
 from monai_lesion.phantoms.cases import ANGLES, simulate_case
 from tests.measures.shapes import SPACINGS, blob, ellipse, rectangle, shoelace
 
@@ -131,6 +132,30 @@ def test_depth_runs_from_the_top_to_the_first_row():
     assert measure(rectangle(3, 3, top=12), (0.5, 0.1), top=10).depth == Quantity(1.0, "mm")
     assert measure(rectangle(3, 3, top=0)).depth == Quantity(0.0, "px")
     assert measure(rectangle(3, 3, top=12), top=12).depth == Quantity(0.0, "px")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [Quantity(1.0, "px"), Measurements.nothing(), measure_case({"a": (np.eye(9), None)})],
+    ids=["size", "sizes", "case"],
+)
+def test_what_was_measured_stays(found):
+    for name in vars(found):
+        with pytest.raises(FrozenInstanceError):
+            setattr(found, name, None)
+
+
+@pytest.mark.parametrize(("spacing", "length", "area"), [(None, "px", "px2"), ((0.1, 0.2), "mm", "mm2")], ids=str)
+def test_a_picture_without_a_lesion_has_no_sizes_and_their_units(spacing, length, area):
+    none = Measurements.nothing(spacing)
+    assert {name: getattr(none, name).unit for name in QUANTITIES} == {
+        **dict.fromkeys(QUANTITIES, length),
+        "area": area,
+    }
+    assert all(math.isnan(getattr(none, name).value) for name in QUANTITIES)
+    assert np.isnan([none.centroid, *none.long_axis_ends, *none.short_axis_ends]).all()
+    assert none.contour.shape == (0, 2)
+    assert (none.spacing, none.components, none.at_border, bool(none)) == (spacing, 0, False, False)
 
 
 def test_every_number_of_the_json_has_its_unit_beside_it():
@@ -342,6 +367,7 @@ def test_refuses_a_case_that_cannot_be_measured(views, message):
         measure_case(views)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("irregularity", [0.0, 0.2], ids=["ellipsoids", "irregular"])
 def test_simulated_cases_have_their_true_sizes(irregularity):
     for number in range(3):

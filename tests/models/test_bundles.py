@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from monai_lesion.commands.app import app
 from monai_lesion.errors import InputError
 from monai_lesion.models import bundles
 from monai_lesion.models.bundles import bundle_files, bundle_folder, init_bundle, run_root
 
 ROOT = Path(__file__).parents[2]
+
+
 BUNDLE = ROOT / "bundles" / "lighter_unet"
 
 
@@ -116,9 +116,18 @@ def test_a_package_without_its_bundle_is_told(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "mine").exists()
 
 
-def test_the_commands_print_where_it_is_and_where_the_copy_is(tmp_path: Path) -> None:
-    printed = CliRunner().invoke(app, ["bundle", "path"]).output
-    assert Path(printed.strip()) == bundle_folder()
-    printed = CliRunner().invoke(app, ["bundle", "init", str(tmp_path / "mine")]).output
-    assert Path(printed.strip()) == tmp_path / "mine"
-    assert (tmp_path / "mine" / "configs" / "train.json").is_file()
+@pytest.mark.parametrize("place", ["docs/secret.md", "configs/more", "LICENSE", "new.txt"])
+def test_a_link_is_refused_by_name(place: str, tmp_path: Path) -> None:
+    copy = init_bundle(tmp_path / "bundle")
+    (copy / place).unlink(missing_ok=True)
+    (copy / place).symlink_to(tmp_path if "more" in place else tmp_path / "secret")
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(InputError, match=rf"{place}: must be a file or folder of the bundle, got a link"):
+        bundle_files(copy)
+
+
+def test_links_that_are_not_copied_may_stay(tmp_path: Path) -> None:
+    copy = init_bundle(tmp_path / "bundle")
+    for name in ("models", "eval", ".git"):  # on a larger disk, say
+        (copy / name).symlink_to(tmp_path)
+    assert bundle_files(copy) == bundle_files(BUNDLE)

@@ -15,7 +15,7 @@ from monai_lesion.images.readers import read_image
 from monai_lesion.models import client
 from monai_lesion.models.presets import load_preset
 from monai_lesion.models.writers import copy_client
-from monai_lesion.phantoms.cases import simulate_case
+from tests.calibrations import calibration_of
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK"])
@@ -48,9 +48,9 @@ def test_rejects_16_bit_and_broken_pictures(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """The preset and its client, as an export lays them out."""
+    """A preset and its client, as an export lays them out."""
     for name in ("model.json", "model.onnx", "model.pt"):
-        shutil.copy(load_preset().path / name, tmp_path / name)
+        shutil.copy(load_preset("pocket").path / name, tmp_path / name)
     copy_client(tmp_path)
     return tmp_path
 
@@ -78,9 +78,9 @@ def test_rejects_a_damaged_model_another_version_and_no_folder(folder, tmp_path)
         client.read_description(tmp_path / "gone")
 
 
-def test_the_copied_client_is_this_packages_definition_without_the_package(folder):
-    pixels = simulate_case(0, 0).views[0].pixels
-    Image.fromarray(pixels).save(folder / "a.png")
+@pytest.mark.slow
+def test_the_copied_client_is_this_packages_definition_without_the_package(folder, view):
+    Image.fromarray(view.pixels).save(folder / "a.png")
     code = (
         "import runpy, sys; sys.modules['monai_lesion'] = None; "
         "sys.argv = ['client.py', 'a.png', 'mask.png', '--probability', 'p.npy']; "
@@ -91,10 +91,17 @@ def test_the_copied_client_is_this_packages_definition_without_the_package(folde
     call = [sys.executable, "-c", code]
     done = subprocess.run(call, capture_output=True, text=True, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
-    expected = LesionSegmenter.from_preset()(pixels)
+    assert done.stdout.splitlines()[-1] == "[]"
+    expected = LesionSegmenter.from_preset("pocket")(view.pixels)
     np.testing.assert_array_equal(np.asarray(Image.open(folder / "mask.png")) > 0, expected.mask > 0)
     np.testing.assert_array_equal(np.load(folder / "p.npy"), expected.probability)
+
+
+def test_rejects_what_is_no_picture(folder):
+    model = client.Model(folder)
+    for image in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((1, 5, 5, 3), np.uint8)):
+        with pytest.raises(client.ModelError, match=r"image: must be unsigned 8-bit \(H, W, 3\), got"):
+            model(image)
 
 
 def test_a_network_that_computes_no_numbers_is_refused(folder):
@@ -102,3 +109,28 @@ def test_a_network_that_computes_no_numbers_is_refused(folder):
     model.run = lambda image: [np.full((1, 1, 128, 128), np.nan, np.float32)]
     with pytest.raises(client.ModelError, match="the network must give numbers, got NaN or infinity"):
         model(np.zeros((20, 20, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("least", "presence"), [(0.0, None), (1.0, None), (0.0, {"threshold": 1.0, "lost": 0.03})])
+def test_a_calibrated_folder_is_judged_as_the_library_judges_it(folder, view, least, presence):
+    content = json.loads((folder / "model.json").read_text())
+    calibration = calibration_of(content["weights_id"], signal="views", familiarity=None, presence=presence)
+    calibration["trust"]["least"] = least
+    (folder / "model.json").write_text(json.dumps({**content, "calibration": calibration}))
+    expected = LesionSegmenter.from_model(folder)(view.pixels)
+    mask, probability, judgement = client.Model(folder).judged(view.pixels)
+    assert (judgement.decision, judgement.trust) == (expected.decision, expected.trust)
+    assert mask.any() == (judgement.decision != "nothing found")
+    np.testing.assert_array_equal(mask, expected.mask)
+    np.testing.assert_array_equal(probability, expected.probability)
+
+
+def test_rejects_a_calibration_that_was_tampered_with(folder):
+    content = json.loads((folder / "model.json").read_text())
+    calibration = calibration_of(content["weights_id"], presence={"threshold": 3, "lost": 0.03})
+    (folder / "model.json").write_text(json.dumps({**content, "calibration": calibration}))
+    with pytest.raises(client.ModelError, match=r"model.json: calibration: presence must be"):
+        client.Model(folder)
+    (folder / "model.json").write_text(json.dumps({**content, "calibration": calibration_of("b" * 64)}))
+    with pytest.raises(client.ModelError, match="calibration must be of this network"):
+        client.Model(folder)

@@ -12,54 +12,25 @@ from PIL import Image
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.errors import InputError
-from monai_lesion.models.descriptions import ModelDescription, read_description
 from monai_lesion.models.folders import read_model
-from monai_lesion.models.presets import load_preset
 from monai_lesion.models.writers import write_model_folder
-from monai_lesion.networks.definitions import build_network
 from monai_lesion.phantoms.cases import simulate_case
 from monai_lesion.phantoms.dicom import write_dicom
 from monai_lesion.pipeline.steps import Steps
-from monai_lesion.segmentation.exports import export_model
-from monai_lesion.segmentation.parity import simulated
 from tests.small_networks import SIZE, make_segmenter, small_network
 
 pytest.importorskip("openvino", reason="OpenVINO is in the extra cpu")
 
+
 HEAVY = "print([name for name in ('torch', 'monai', 'skimage', 'scipy', 'pandas') if name in sys.modules])"
-DEFINITION = {"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8, "width": 0.125}
 
 
-@pytest.fixture(scope="module")
-def network():
-    return small_network()
-
-
-@pytest.fixture(scope="module")
-def folders(network, tmp_path_factory):
-    root = tmp_path_factory.mktemp("models")
-    for format in ("onnx", "openvino"):
-        for whole in (False, True):
-            options = {"format": format, "end_to_end": whole, "pictures": simulated(1)}
-            export_model(make_segmenter(network), root / f"{format}{whole}", **options)
-    return root
-
-
-@pytest.fixture(scope="module")
-def view():
-    return simulate_case(0, 0).views[0]
-
-
-@pytest.fixture
-def trained(network, tmp_path):
-    """What a training leaves: weights, and the model folder around them."""
-    torch.save({"model": network.state_dict()}, tmp_path / "model.pt")
-    write_model_folder(network, tmp_path, steps=Steps(SIZE), network_def=DEFINITION, name="trained")
-    return tmp_path
-
-
-@pytest.mark.parametrize("whole", [False, True], ids=["network alone", "end to end"])
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
+@pytest.mark.parametrize(("format", "whole"), [
+    pytest.param("onnx", False, marks=pytest.mark.slow),
+    ("onnx", True),
+    pytest.param("openvino", False, marks=pytest.mark.slow),
+    pytest.param("openvino", True, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_a_folder_alone_segments_as_pytorch(network, folders, view, format, whole):
     segmenters = make_segmenter(network), LesionSegmenter.from_model(folders / f"{format}{whole}")
     expected, found = (segmenter(view.pixels) for segmenter in segmenters)
@@ -70,46 +41,55 @@ def test_a_folder_alone_segments_as_pytorch(network, folders, view, format, whol
     assert found.to_dict()["input_size"] == list(SIZE)
 
 
-def run(*arguments):
+def run(folder, calls):
+    """Each call of the program in one process: what each prints, what all log, and what was imported."""
+    (folder / "calls.json").write_text(json.dumps(calls))
     code = (
-        f"import sys; sys.argv = {['monai-lesion', *map(str, arguments)]!r}\n"
-        "from monai_lesion.commands.app import main\n"
-        f"try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n{HEAVY}"
+        "import contextlib, json, sys\nfrom monai_lesion.commands.app import main\n"
+        "for name, arguments in json.load(open('calls.json')).items():\n"
+        "    sys.argv = ['monai-lesion', *arguments]\n"
+        "    with open(f'{name}.txt', 'w') as said, contextlib.redirect_stdout(said):\n"
+        "        try:\n            main()\n        except SystemExit as end:\n            assert not end.code, name\n"
+        f"{HEAVY}"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return done
+    return [(folder / f"{name}.txt").read_text() for name in calls], done.stderr, done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--runtime", "{folders}/onnxFalse"],
-        ["--bundle", "{folders}/onnxTrue"],
-        ["--bundle", "{folders}/openvinoFalse"],
-        ["--bundle", "{trained}"],
-        ["--bundle", "{trained}", "--runtime", "openvino"],
-        [],
-    ],
-    ids=["runtime", "end to end", "openvino", "trained", "trained in openvino", "preset"],
-)
-def test_predict_imports_neither_pytorch_nor_monai(folders, trained, view, network, tmp_path, options):
+@pytest.mark.slow
+def test_predict_imports_neither_pytorch_nor_monai(folders, trained, view, network, tmp_path):
     write_dicom(tmp_path / "a.dcm", simulate_case(0, 0), view, seed=0)
     Image.fromarray(view.pixels).save(tmp_path / "b.png")
-    files = [tmp_path / "a.dcm", tmp_path / "b.png"]
-    options = [option.format(folders=folders, trained=trained) for option in options]
-    done = run("predict", *files, "-o", tmp_path / "out", *options)
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert "images per second" in done.stdout
-    assert done.stderr.count("network: ") == 1
-    segmenter = make_segmenter(network) if options else LesionSegmenter.from_preset()
-    assert segmenter.algorithm.weights[:12] in done.stderr
-    for name in ("a.png", "b.png"):
-        found = np.asarray(Image.open(tmp_path / "out" / name))
-        np.testing.assert_array_equal(found, segmenter(view.pixels).mask * 255)
+    options = {
+        "runtime": ["--runtime", str(folders / "onnxFalse")],
+        "end to end": ["--bundle", str(folders / "onnxTrue")],
+        "openvino": ["--bundle", str(folders / "openvinoFalse")],
+        "trained": ["--bundle", f"{trained}"],
+        "trained in openvino": ["--bundle", f"{trained}", "--runtime", "openvino"],
+        "preset": [],
+    }
+    # One file a call: a table of several has sizes in it, which take scikit-image.
+    calls = {
+        f"{name}, {file}": ["predict", str(tmp_path / file), "-o", str(tmp_path / name), *more]
+        for name, more in options.items()
+        for file in ("a.dcm", "b.png")
+    }
+    printed, logged, imported = run(tmp_path, calls)
+    assert imported == "[]"
+    assert all("images per second" in text for text in printed)
+    segmenters = [make_segmenter(network)] * 10 + [LesionSegmenter.from_preset()] * 2
+    said = [line for line in logged.splitlines() if "network: " in line]
+    assert len(said) == len(calls)
+    masks = {segmenter: segmenter(view.pixels).mask * 255 for segmenter in segmenters}
+    for call, segmenter, line in zip(calls, segmenters, said, strict=True):
+        name, file = call.split(", ")
+        assert segmenter.algorithm.weights[:12] in line, name
+        found = np.asarray(Image.open(tmp_path / name / file.replace(".dcm", ".png")))
+        np.testing.assert_array_equal(found, masks[segmenter], err_msg=name)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino", "torch"])
+@pytest.mark.parametrize("runtime", ["torch", *[pytest.param(n, marks=pytest.mark.slow) for n in ("onnx", "openvino")]])
 def test_a_trained_folder_runs_in_every_runtime_and_goes_on_in_pytorch(trained, network, view, runtime):
     segmenter = LesionSegmenter.from_model(trained, runtime=runtime)
     np.testing.assert_array_equal(segmenter(view.pixels).mask, make_segmenter(network)(view.pixels).mask)
@@ -119,6 +99,7 @@ def test_a_trained_folder_runs_in_every_runtime_and_goes_on_in_pytorch(trained, 
         torch.testing.assert_close(segmenter.network.state_dict()[name], tensor, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_weights_that_changed_since_are_not_taken_for_the_models(trained, network):
     assert read_model(trained).is_current
     torch.save({"model": small_network(1).state_dict()}, trained / "model.pt")
@@ -139,58 +120,7 @@ def test_a_model_alone_has_no_network_for_pytorch(folders):
         LesionSegmenter.from_model(folders / "onnxFalse", runtime="torch")
 
 
-def test_a_write_that_fails_leaves_no_half_model(trained, network, monkeypatch):
-    from monai_lesion.runtimes import conversions
-
-    before = {file.name: file.read_bytes() for file in trained.iterdir()}
-    monkeypatch.setattr(conversions, "write_onnx", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        write_model_folder(network, trained, steps=Steps(SIZE))
-    assert {file.name: file.read_bytes() for file in trained.iterdir()} == before
-
-
-def test_half_the_bytes_and_the_same_masks(network, tmp_path, view):
-    for half in (False, True):
-        write_model_folder(network, tmp_path / str(half), steps=Steps(SIZE), half=half)
-    sizes = [(tmp_path / str(half) / "model.onnx").stat().st_size for half in (False, True)]
-    assert sizes[1] < 0.7 * sizes[0]
-    assert read_description(tmp_path / "True").stored == "fp16"
-    exact, half = (LesionSegmenter.from_model(tmp_path / str(half))(view.pixels) for half in (False, True))
-    assert 0 < np.abs(exact.probability - half.probability).max() < 0.01
-    with pytest.raises(InputError, match="for weights in half precision must be onnx in fp32, got openvino fp32"):
-        write_model_folder(network, tmp_path / "more", steps=Steps(SIZE), format="openvino", half=True)
-
-
-class Scored(torch.nn.Module):
-    """Logits, and two scores of the whole picture."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x):
-        logits = self.network(x)
-        mean = logits.mean(dim=(2, 3))
-        return logits, torch.cat([mean, mean * 2], dim=1)
-
-
-@pytest.mark.parametrize("whole", [False, True], ids=["network alone", "end to end"])
-@pytest.mark.parametrize("format", ["onnx", "openvino", "torchscript"])
-def test_scores_of_a_network_come_with_the_mask(network, tmp_path, view, format, whole):
-    scored = Scored(network).eval()
-    description = write_model_folder(scored, tmp_path / "m", steps=Steps(SIZE), format=format, end_to_end=whole)
-    assert list(description.outputs) == [*(["mask", "probability"] if whole else ["logits"]), "scores"]
-    expected = LesionSegmenter(scored, Steps(SIZE), device="cpu")(view.pixels)
-    assert expected.scores.shape == (1, 2)
-    found = LesionSegmenter.from_model(tmp_path / "m")(view.pixels)
-    np.testing.assert_array_equal(found.mask, expected.mask)
-    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3, atol=1e-4)
-    plain = LesionSegmenter(network, Steps(SIZE), device="cpu")(view.pixels)
-    np.testing.assert_array_equal(plain.mask, expected.mask)
-    assert plain.scores is None
-
-
-@pytest.mark.parametrize("runtime", [None, "torch", "onnx"])
+@pytest.mark.parametrize("runtime", [None, *[pytest.param(name, marks=pytest.mark.slow) for name in ("torch", "onnx")]])
 def test_a_network_that_computes_no_numbers_is_refused_by_name(runtime, view, tmp_path):
     broken = small_network()
     broken.head.weight.data[0, 0] = float("nan")
@@ -239,45 +169,6 @@ def test_a_folder_of_an_earlier_export_still_opens(folders, view, tmp_path):
     assert found.to_dict()["weights_id"] == "0f" * 32
 
 
-def wrong_values():
-    hashes = {"model.onnx": "0" * 64}
-    return {
-        "threshold": [float("nan"), "0.5", 0, 1, -1, None, True],
-        "input_size": [[0, 0], [128], "128", [128.0, 128.0], [1 << 20, 64]],
-        "format": ["tflite", None, [], {}],
-        "precision": ["bf16", 8],
-        "stored": ["int8", "fp8"],
-        "keep": ["none", 1],
-        "order": ["any"],
-        "channel_order": ["cmyk"],
-        "end_to_end": ["yes", 1],
-        "weights_id": ["abc", "Z" * 64, 5],
-        "calibration": ["x", []],
-        "network_def": ["monai_lesion.networks.UNet"],
-        "name": ["", "a" * 65, "a\nb", "a\x1b[2J"],
-        "inputs": [[], {"image": 3}],
-        "made_with": [{"torch": 2}],
-        "files": [{}, {"../model.onnx": "0" * 64}, {**hashes, "/etc/passwd": "0" * 64}, {"model.onnx": "short"}],
-        "schema": [0, 3, "2", None],
-    }
-
-
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in wrong_values().items() for v in values], ids=repr)
-def test_a_description_is_validated_whole(name, value):
-    content = load_preset().description.to_dict()
-    with pytest.raises(InputError, match=rf"model.json.*{'schema' if name == 'schema' else name}"):
-        ModelDescription.of({**content, name: value})
-
-
-@pytest.mark.parametrize("name", sorted(set(load_preset().description.to_dict()) - {"schema"}))
-def test_a_description_tells_everything(name):
-    content = load_preset().description.to_dict()
-    assert ModelDescription.of(content) == load_preset().description
-    del content[name]
-    with pytest.raises(InputError, match=rf"model.json.*{name}"):
-        ModelDescription.of(content)
-
-
 @pytest.mark.parametrize(
     "data",
     [b"", b"[]", b"{", b'{"schema": NaN}', b'{"schema": Infinity}', b"[" * 200_000, '{"a": 1}'.encode("utf-16")],
@@ -289,13 +180,20 @@ def test_a_file_that_is_no_json_object_is_one_clear_error(trained, data):
         read_model(trained)
 
 
-def test_a_network_whose_words_are_longer_than_dicoms_names_segments_and_says_so(tmp_path, view):
-    definition = {"_target_": "monai_lesion.networks.EncoderUNet", "decoder_channels": [64, 48, 32, 16]}
-    definition = {"_target_": "monai_lesion.networks.TrustHeads", "network": {**definition, "encoder_weights": None}}
-    torch.manual_seed(0)
-    write_model_folder(build_network(definition).eval(), tmp_path, steps=Steps(SIZE), network_def=definition, half=True)
-    assert len(read_model(tmp_path).description.network) > 64
-    result = LesionSegmenter.from_model(tmp_path)(view.pixels)
-    assert len(result.algorithm.name) == 64
-    assert result.algorithm.name.startswith("TrustHeads(network=EncoderUNet(")
-    assert result.scores.shape == (1, 2)
+@pytest.mark.parametrize(
+    "format", ["onnx", *[pytest.param(n, marks=pytest.mark.slow) for n in ("openvino", "torchscript")]]
+)
+def test_a_full_disk_is_told_with_the_name_of_the_model(format, network, tmp_path, monkeypatch):
+    """By a disk of 300 kB where one may be mounted, which only root may."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write_model_folder(network, disk / "model", steps=Steps(SIZE), format=format)
+        assert str(caught.value.filename).startswith(str(disk / "model" / "model."))
+        assert list((disk / "model").iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)

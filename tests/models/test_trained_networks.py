@@ -7,7 +7,6 @@ import torch
 
 from monai_lesion import LesionSegmenter
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.models.bundle_networks import read_bundle
 from monai_lesion.models.bundles import bundle_folder
 from monai_lesion.models.trained_networks import input_size_for, network_for
 from monai_lesion.networks import FCN, LighterUNet, LightUNet
@@ -53,6 +52,7 @@ def test_the_size_of_the_weights_is_taken_unless_another_is_named(weights):
             input_size_for(weights, size, named=named)
 
 
+@pytest.mark.slow
 def test_strides_of_the_same_shapes_are_told_apart(tmp_path):
     file = save(tmp_path / "model.pt", FCN(stride=32), network_def=FCN_32)
     load_weights(FCN(stride=32), file)
@@ -60,23 +60,7 @@ def test_strides_of_the_same_shapes_are_told_apart(tmp_path):
         load_weights(FCN(stride=8), file)
 
 
-@pytest.mark.parametrize("overrides", [{}, {"threshold": 0.4}, {"network_def#dropout": 0.1}], ids=str)
-def test_a_bundle_takes_both_from_the_weights(weights, overrides):
-    found = read_bundle(bundle_folder(), weights=weights, overrides=overrides)
-    assert found.steps.input_size == (32, 48)
-    assert definition_of(found.network)["width"] == 0.125
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [{"spatial_size": [256, 256]}, {"preprocessing#spatial_size": [64, 64]}, {"network_def#group_size": 2}],
-    ids=str,
-)
-def test_an_override_that_contradicts_the_weights_is_refused(weights, overrides):
-    with pytest.raises(CheckpointError):
-        LesionSegmenter.from_bundle(bundle_folder(), weights=weights, overrides=overrides)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "definition",
     [{"_target_": "os.system", "command": "touch ran"}, {**FCN_32, "stride": "$__import__('os').system('touch ran')"}],

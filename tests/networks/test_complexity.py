@@ -41,12 +41,14 @@ def table():
     return {row.name: row for row in complexity_table()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAPER)
 def test_every_network_has_the_papers_parameters_and_arithmetic(table, name):
     row = table[name]
     assert (row.parameters, f"{row.flops / 1e9:.1f}", row.dice.mean, row.hd95.mean) == PAPER[name]
 
 
+@pytest.mark.slow
 def test_the_table_keeps_the_papers_order(table):
     assert list(PAPER) == list(NETWORKS)
     assert list(table) == [*PAPER, *ENCODER_UNETS]
@@ -105,6 +107,7 @@ def test_the_family_cannot_be_changed():
         FAMILY["U-net"].options["dropout"] = 0.0
 
 
+@pytest.mark.slow
 def test_a_table_of_another_width_has_the_unets_without_the_papers_results():
     rows = complexity_table(width=0.25)
     assert [row.name for row in rows] == [f"{name}, width 0.25" for name in FAMILY]
@@ -115,6 +118,7 @@ def test_a_table_of_another_width_has_the_unets_without_the_papers_results():
     assert lines[8] == "| Lighter U-net @8, width 0.25 | 220,213 | 1.78 |"
 
 
+@pytest.mark.slow
 def test_group_sizes_that_do_not_divide_the_layers_of_a_width_are_left_out():
     names = {row.options.get("group_size") for row in complexity_table(width=0.75)}  # 48, 96, 192, 384, 384 channels
     assert names == {None, 1, 2, 4, 8, 16}
@@ -125,6 +129,7 @@ def test_rejects_a_width_that_the_networks_refuse():
         complexity_table(width=0.3)
 
 
+@pytest.mark.slow
 def test_the_table_prints_as_markdown_the_papers_networks_apart(table):
     paper, others = (part.splitlines() for part in format_complexity(list(table.values())).split("\n\n"))
     lines = paper

@@ -27,10 +27,14 @@ BUILDERS = {
     ),
 }
 ONE_OF_EACH = ["FCN-8s", "DeepLab v3+", "EncoderUNet"]
+ALL = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in ("FCN-32s", "FCN-8s", "EncoderUNet") else [])
+    for name in BUILDERS
+]
 SIZES = [(32, 32), (33, 47)]
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
+@pytest.fixture(scope="module", params=ALL)
 def network(request):
     torch.manual_seed(0)
     return randomise_statistics(BUILDERS[request.param]())
@@ -66,7 +70,7 @@ def test_returns_logits_not_probabilities(network):
         network.head.bias.copy_(bias)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_parameter_gets_a_gradient(name):
     torch.manual_seed(0)
     network = BUILDERS[name](dropout=0.0)
@@ -125,6 +129,8 @@ def test_torchscript_is_the_same_network_after_saving(network, tmp_path, how):
         torch.testing.assert_close(loaded(picture(*size, batch=2)), network(picture(*size, batch=2)))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("network", BUILDERS, indirect=True)
 @torch.no_grad()
 def test_onnx_is_the_same_network_at_any_size(network, tmp_path):
     session = onnx_session(network, picture(*SIZES[1]), tmp_path / "network.onnx")

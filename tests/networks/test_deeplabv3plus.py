@@ -1,12 +1,13 @@
 """DeepLab v3+: the paper's size on both backbones, strides and rates, one image in training."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.networks import DeepLabV3Plus
-from monai_lesion.networks.backbones import BACKBONES
 from monai_lesion.networks.complexity import count_flops, count_parameters
 from tests.networks.test_unet import picture
 
@@ -15,34 +16,6 @@ from tests.networks.test_unet import picture
 def test_has_the_papers_parameters(backbone, expected):
     with torch.device("meta"):
         assert count_parameters(DeepLabV3Plus(backbone=backbone)) == expected
-
-
-# torchvision's counts without the classifier (and, for MobileNetV2, without its 1280-channel layer).
-@pytest.mark.parametrize(
-    ("backbone", "expected"),
-    [("mobilenetv2", 3_504_872 - 1_281_000 - 412_160), ("resnet101", 44_549_160 - 2_049_000)],
-)
-def test_backbones_have_the_published_parameters(backbone, expected):
-    with torch.device("meta"):
-        assert count_parameters(BACKBONES[backbone](3)) == expected
-
-
-@pytest.mark.parametrize(("backbone", "channels", "low_channels"), [("mobilenetv2", 320, 24), ("resnet101", 2048, 256)])
-def test_backbones_end_at_a_quarter_and_a_sixteenth(backbone, channels, low_channels):
-    with torch.device("meta"):
-        low, deep = BACKBONES[backbone](3)(torch.zeros(2, 3, 256, 192))
-    assert low.shape == (2, low_channels, 64, 48)
-    assert deep.shape == (2, channels, 16, 12)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "expected"), [("mobilenetv2", [1] * 16 + [2]), ("resnet101", [1] * 30 + [2, 4, 8])]
-)
-def test_rates_grow_where_the_last_stride_was(backbone, expected):
-    with torch.device("meta"):
-        layers = BACKBONES[backbone](3).modules()
-    rates = [c.dilation[0] for c in layers if isinstance(c, nn.Conv2d) and c.kernel_size == (3, 3)]
-    assert rates[-len(expected) :] == expected
 
 
 def test_the_pyramid_is_dense_at_rates_6_12_18():
@@ -61,6 +34,7 @@ def test_only_the_classifier_has_a_bias():
     assert biased == ["head"]
 
 
+@pytest.mark.slow
 def test_arithmetic_of_the_head_by_hand():
     with torch.device("meta"):
         network = DeepLabV3Plus(backbone="mobilenetv2")
@@ -71,6 +45,7 @@ def test_arithmetic_of_the_head_by_hand():
     assert whole - backbone == 2 * (pyramid + decoder)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_mean_of_the_picture_reaches_every_pixel():
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from torch import nn
 from monai_lesion.errors import InputError
 from monai_lesion.networks import FCN, LighterUNet
 from monai_lesion.networks.complexity import NETWORKS
-from monai_lesion.networks.definitions import build_network, definition_of
+from monai_lesion.networks.definitions import build_for, build_network, definition_of
 
 LIGHTER = {"_target_": "monai_lesion.networks.LighterUNet", "group_size": 8}
 
@@ -90,3 +90,28 @@ def test_the_definition_of_a_network_builds_it_again(network):
 
 def test_a_foreign_network_has_no_definition():
     assert definition_of(torch.nn.Conv2d(3, 1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [
+        ({"group_size": 8}, r"\d+ numbers for \d+"),
+        ({"out_channels": 10**9}, r"\d+ numbers for \d+"),
+        ({"out_channels": 10**30}, "must have arguments that .* takes"),
+        ({"out_channels": -4}, "must be positive"),
+    ],
+    ids=["larger", "huge", "no number that memory has", "negative"],
+)
+def test_a_network_is_not_built_that_is_larger_than_its_weights(arguments: dict[str, int], got: str) -> None:
+    weights = LighterUNet(group_size=1).state_dict()
+    definition = {"_target_": "monai_lesion.networks.LighterUNet", "group_size": 1}
+    assert build_for(definition, weights, "a file").state_dict().keys() == weights.keys()
+    with pytest.raises(InputError, match=got):
+        build_for({**definition, **arguments}, weights, "a file")
+
+
+def test_networks_without_number_are_not_built() -> None:
+    weights, one = LighterUNet(group_size=1).state_dict(), {"_target_": "monai_lesion.networks.LighterUNet"}
+    many = {"_target_": "monai_lesion.networks.Ensemble", "networks": [one] * 5000}
+    with pytest.raises(InputError, match="a file: network_def must be the network of the weights, got more networks"):
+        build_for(many, weights, "a file")

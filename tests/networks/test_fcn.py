@@ -95,9 +95,11 @@ def test_dropout_comes_after_the_last_vgg_stage():
     network.dropout.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].shape))
     network(picture(64, 64, batch=2))
     assert seen == [(2, 512, 2, 2)]
-    assert FCN().dropout.p == 0.0
+    with torch.device("meta"):
+        assert FCN().dropout.p == 0.0
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_segments_volumes():
     network = FCN(spatial_dims=3, in_channels=1).eval()

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 import torch
 
-from monai_lesion.models.presets import load_preset
-from monai_lesion.networks import LightUNet
+from monai_lesion.models.presets import load_preset, preset_names
 from monai_lesion.networks.checkpoints import load_weights
+from monai_lesion.networks.definitions import build_network
 from monai_lesion.networks.identity import weights_id
 
 
@@ -41,7 +41,9 @@ def test_the_id_is_of_the_bytes_in_the_order_of_names(dtype):
     assert weights_id(state) == expected.hexdigest()
 
 
-def test_the_id_of_pocket_is_that_of_the_kept_records():
-    network = LightUNet(width=0.125, dropout=0.2)
-    load_weights(network, load_preset("pocket").weights)
-    assert weights_id(network.state_dict()) == "1cd56f9ebcb5d87a086a4cfefdf13ae0fe49d6bc9a8b17cec00d9322f03d0d57"
+@pytest.mark.parametrize("name", preset_names())
+def test_the_id_of_a_preset_is_that_of_its_weights(name):
+    preset = load_preset(name)
+    network = build_network(preset.description.network_def)
+    load_weights(network, preset.weights)
+    assert weights_id(network.state_dict()) == preset.description.weights_id

@@ -33,6 +33,7 @@ def test_output_and_gradients_are_those_of_the_two_convolutions(spatial_dims, sh
         torch.testing.assert_close(own, other)
 
 
+@pytest.mark.slow
 def test_a_merged_network_learns_as_the_plain_one_and_saves_the_same_names():
     x, networks = torch.rand(2, 3, 32, 32, dtype=torch.float64), []  # in float32 rounding grows through the norms
     for merge in (False, True):

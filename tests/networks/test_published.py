@@ -74,9 +74,9 @@ def assert_equal_probabilities(ours, theirs, *sizes, batch=2):
 @pytest.mark.parametrize(
     ("name", "size", "how", "kind"),
     [
-        pytest.param("UNet", None, "zip", UNet, id="U-net"),
+        pytest.param("UNet", None, "zip", UNet, id="U-net", marks=pytest.mark.slow),
         pytest.param("Light_UNet", None, "legacy", LightUNet, id="Light U-net"),
-        pytest.param("Lighter_UNet", 128, "zip", LighterUNet, id="Lighter U-net @128"),
+        pytest.param("Lighter_UNet", 128, "zip", LighterUNet, id="Lighter U-net @128", marks=pytest.mark.slow),
         pytest.param("Lighter_UNet", 1, "legacy", LighterUNet, id="Lighter U-net @1"),
     ],
 )

@@ -27,7 +27,11 @@ BUILDERS = {
 SIZES = [(32, 32), (33, 47), (16, 64)]
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
+LARGE = ("FCN", "DeepLab v3+")
+ALL = [pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in BUILDERS]
+
+
+@pytest.fixture(scope="module", params=ALL)
 @torch.no_grad()
 def heads(request):
     torch.manual_seed(0)
@@ -89,6 +93,8 @@ def test_torchscript_is_the_same_after_saving(heads, tmp_path, how):
             torch.testing.assert_close(ours, wanted)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", BUILDERS, indirect=True)
 @torch.no_grad()
 def test_onnx_runtime_gives_the_same_numbers_at_any_size(heads, tmp_path):
     onnx = pytest.importorskip("onnx", reason="onnx comes with the dev extra")
@@ -170,6 +176,7 @@ def test_the_mask_teaches_the_network_as_it_would_alone():
         torch.testing.assert_close(ours.grad, wanted.grad, msg=name)
 
 
+@pytest.mark.slow
 def test_heads_learn_what_the_features_show():
     with torch.no_grad():
         network = settled(small(hidden=16, dropout=0.0))

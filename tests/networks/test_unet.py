@@ -59,6 +59,7 @@ def test_returns_logits_not_probabilities(lighter):
     assert with_head(picture(16, 16)).max() < -10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILDERS)
 def test_every_parameter_gets_a_gradient(name):
     torch.manual_seed(0)
@@ -244,6 +245,7 @@ def test_pads_half_before_and_half_after_where_pooling_did_not_divide(lighter):
 SIZES = [(32, 32), (33, 47)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["script", "trace"])
 @torch.no_grad()
 def test_torchscript_is_the_same_network_after_saving(lighter, tmp_path, how):
@@ -252,6 +254,7 @@ def test_torchscript_is_the_same_network_after_saving(lighter, tmp_path, how):
         torch.testing.assert_close(loaded(picture(*size, batch=2)), lighter(picture(*size, batch=2)))
 
 
+@pytest.mark.slow
 def test_volumes_script_too():
     with torch.no_grad():
         network = LighterUNet(3, 1, group_size=1).eval()
@@ -259,6 +262,7 @@ def test_volumes_script_too():
         torch.testing.assert_close(torch.jit.script(network)(x), network(x))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_onnx_is_the_same_network_at_any_size(lighter, tmp_path):
     session = onnx_session(lighter, picture(*SIZES[0]), tmp_path / "network.onnx")

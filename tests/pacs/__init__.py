@@ -71,6 +71,58 @@ def names_nobody(text: str) -> bool:
     return not any(word in text.lower() for word in ("planted", "petra"))
 
 
+class FakeArchive:
+    """A DICOMweb archive on loopback that says what it is told to: `answer` takes method, path, query and body.
+
+    Attributes:
+        url: where it is.
+        asked: method and path of each request, with its query.
+        bodies: what was sent to it.
+    """
+
+    def __init__(self, answer):
+        self.answer, self.asked, self.bodies = answer, [], []
+
+    @contextmanager
+    def running(self) -> Iterator[FakeArchive]:
+        archive = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                path, _, query = self.path.removeprefix("/dicom-web/").partition("?")
+                archive.asked.append(f"{self.command} {path}" + (f"?{query}" if query else ""))
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                archive.bodies.append(body)
+                status, media_type, content, *length = archive.answer(self.command, path, query, body)
+                self.send_response(status)
+                if media_type:
+                    self.send_header("Content-Type", media_type)
+                self.send_header("Content-Length", str(length[0] if length else len(content)))
+                if length:
+                    self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(content)
+
+            def do_POST(self):
+                self.do_GET()
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.handle_error = lambda *_: None
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
 @contextmanager
 def stub_server(
     answers: list[int | None], body: bytes = b"[]", *, tls: ssl.SSLContext | None = None

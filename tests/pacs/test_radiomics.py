@@ -31,6 +31,7 @@ def result(lesion=True, spacing=(0.2, 0.1)):
     return Segmentation(UltrasoundImage(pixels, spacing, ""), mask, mask.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_simpleitk_style_reader_finds_grey_image_mask_and_millimetres(tmp_path):
     itk = pytest.importorskip("itk")
     image, mask, _ = export_radiomics(result(), tmp_path, name="1.2.3")

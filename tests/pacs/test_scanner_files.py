@@ -21,7 +21,7 @@ from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc
 from tests.shared_data import ABSENT, US_DICOM
 
 highdicom = pytest.importorskip("highdicom", reason="the writers need highdicom")
-pytest.importorskip("dicomweb_client", reason="DICOMweb needs dicomweb-client")
+pytest.importorskip("requests", reason="DICOMweb needs requests")
 pytestmark = [needs_orthanc, needs_dciodvfy, pytest.mark.slow]
 scanner_files = pytest.mark.skipif(not US_DICOM.is_dir(), reason=ABSENT)
 

@@ -17,7 +17,7 @@ from tests.pacs import NAME, names_nobody, planted
 from tests.pacs.orthanc import PASSWORD, USER, needs_orthanc
 
 pytest.importorskip("highdicom", reason="the writers need highdicom")
-pytest.importorskip("dicomweb_client", reason="DICOMweb needs dicomweb-client")
+pytest.importorskip("requests", reason="DICOMweb needs requests")
 pytestmark = [needs_orthanc, pytest.mark.slow]
 
 QUICK = {"retries": 1, "wait": 0.01}

@@ -14,7 +14,7 @@ import pytest
 from monai_lesion.images import dicom_headers
 from monai_lesion.pacs.archives import ArchiveClosedError, ArchiveError, Instance
 from monai_lesion.pacs.web import segment_study
-from tests.images.test_dicom_files import deflated
+from tests.images.dicom_pictures import deflated
 from tests.pacs import planted
 
 ULTRASOUND, REPORT = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.88.33"
@@ -54,12 +54,12 @@ class InMemory:
 
 
 class Copy:
-    measurements = None
+    measurements = verdict = None
 
     def __init__(self, file):
         self.dataset = pydicom.dcmread(file)
 
-    def save(self, folder, formats, *, name, seg_type):
+    def save(self, folder, formats, *, name, seg_type, seg_geometry):
         self.dataset.SOPInstanceUID += ".9"
         self.dataset.save_as(Path(folder) / f"{name}.dcm")
         return [Path(folder) / f"{name}.dcm"]
@@ -77,12 +77,12 @@ def source(tmp_path, monkeypatch):
 
 
 def test_long_study_is_never_on_the_disk_but_one_image_at_a_time(source, capsys):
-    archive = InMemory(source, 200)
+    archive = InMemory(source, 30)
     first = segment_study(archive, "1.2", segmenter=copying)
-    assert (first.segmented, first.stored, archive.left_behind) == (200, 200, 0)
-    assert "200/200" in capsys.readouterr().err
+    assert (first.segmented, first.stored, archive.left_behind) == (30, 30, 0)
+    assert "30/30" in capsys.readouterr().err
     second = segment_study(archive, "1.2", segmenter=copying, progress=False)
-    assert (second.stored, second.present, second.skipped) == (0, 200, 200)
+    assert (second.stored, second.present, second.skipped) == (0, 30, 30)
 
 
 def test_refused_result_is_listed_and_the_rest_done(source):
@@ -110,6 +110,41 @@ def test_an_image_that_inflates_beyond_bounds_fails_alone(source, monkeypatch):
     outcome = segment_study(Deflating(source, 3), "1.2", segmenter=copying, progress=False)
     assert (outcome.segmented, list(outcome.failures)) == (2, ["1.2.1"])
     assert "must have at most 100 bytes inflated" in outcome.failures["1.2.1"]
+
+
+@pytest.mark.parametrize("length", [200, 400], ids=["no group", "no identifier"])
+def test_what_is_listed_and_comes_in_half_is_a_failure(source, length):
+    class Cutting(InMemory):
+        def fetch(self, study, instance, file):
+            super().fetch(study, instance, file)
+            if instance.uid == "1.2.1":
+                file.write_bytes(file.read_bytes()[:length])
+
+    outcome = segment_study(Cutting(source, 3), "1.2", segmenter=copying, progress=False)
+    assert (outcome.segmented, outcome.skipped, list(outcome.failures)) == (2, 0, ["1.2.1"])
+
+
+def test_another_object_than_the_listed_one_is_a_failure(source):
+    class Mixing(InMemory):
+        def fetch(self, study, instance, file):
+            super().fetch(study, instance, file)
+            if instance.uid == "1.2.1":
+                self.dataset.SOPInstanceUID = "1.2.0"
+                self.dataset.save_as(file)
+
+    outcome = segment_study(Mixing(source, 3), "1.2", segmenter=copying, progress=False)
+    assert outcome.failures == {
+        "1.2.1": "instance 1.2.1: must be the object that the archive lists, got instance 1.2.0"
+    }
+
+
+def test_object_whose_kind_is_not_listed_shows_it_itself(source):
+    class Silent(InMemory):
+        def instances(self, study):
+            return [Instance(each.uid, each.series, "") for each in super().instances(study)]
+
+    outcome = segment_study(Silent(source, 2), "1.2", segmenter=copying, progress=False)
+    assert (outcome.segmented, outcome.failures) == (2, {})
 
 
 CHILD = """

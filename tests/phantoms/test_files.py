@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -24,17 +25,25 @@ SEED = 7
 ALL_FORMATS = ("png", "dicom")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def simulated_once():
+    """A case is the same each time (test_cases.py); here it is what is written of it that matters."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phantoms, "simulate_case", functools.cache(simulate_case))
+        yield
+
+
 @pytest.fixture(scope="module")
 def cases():
     """The same that are written."""
-    return [simulate_case(SEED, case) for case in range(5)]
+    return [phantoms.simulate_case(SEED, case) for case in range(5)]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Five cases, written by two processes."""
+    """Five cases, written by this process."""
     folder = tmp_path_factory.mktemp("phantoms") / "set"
-    write_phantoms(folder, cases=5, seed=SEED, formats=ALL_FORMATS, workers=2, progress=False)
+    write_phantoms(folder, cases=5, seed=SEED, formats=ALL_FORMATS, workers=0, progress=False)
     return folder
 
 
@@ -46,11 +55,15 @@ def digests(folder):
     }
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_the_number_of_workers(written, tmp_path):
-    write_phantoms(tmp_path / "one", cases=5, seed=SEED, formats=ALL_FORMATS, workers=1, progress=False)
-    assert digests(tmp_path / "one") == digests(written)
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        write_phantoms(folder, cases=5, seed=SEED, formats=ALL_FORMATS, workers=workers, progress=False)
+        assert digests(folder) == digests(written)
 
 
+@pytest.mark.slow
 def test_a_case_does_not_depend_on_how_many_are_made(written, tmp_path):
     write_phantoms(tmp_path / "few", cases=3, seed=SEED, formats=ALL_FORMATS, workers=0, progress=False)
     few, many = digests(tmp_path / "few"), digests(written)
@@ -60,7 +73,9 @@ def test_a_case_does_not_depend_on_how_many_are_made(written, tmp_path):
 
 
 def test_pictures_differ_between_cases_seeds_and_views(cases):
-    pictures = {view.pixels[:380].tobytes() for case in (*cases, simulate_case(SEED + 1, 0)) for view in case.views}
+    pictures = {
+        view.pixels[:380].tobytes() for case in (*cases, phantoms.simulate_case(SEED + 1, 0)) for view in case.views
+    }
     assert len(pictures) == 12
 
 
@@ -86,6 +101,7 @@ def test_manifest_passes_every_check(written, cases, name, suffix):
             assert entry["long_axis_mm"] == pytest.approx(view.long_axis_mm, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_three_cases_give_each_split_one(tmp_path):
     manifest = load_manifest(write_phantoms(tmp_path / "x", cases=3, workers=0, progress=False), splits=DEALT)
     assert [len(manifest.entries(split)) for split in DEALT] == [2, 2, 2]
@@ -146,7 +162,7 @@ def fail_at_the_second_case(folder, seed, kinds, case):
     return _write_case(folder, seed, kinds, case)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch, workers):
     monkeypatch.setattr(phantoms, "_write_case", fail_at_the_second_case)
     with pytest.raises(OSError, match="No space left"):
@@ -180,6 +196,7 @@ def test_default_cases_lie_in_the_home_folder_without_the_variable(tmp_path, mon
     assert default_phantoms().is_relative_to(tmp_path / ".cache" / "monai_lesion")
 
 
+@pytest.mark.slow
 def test_a_faster_process_wins_without_an_error(cache, monkeypatch):
     compose = phantoms._manifest
 
@@ -194,6 +211,7 @@ def test_a_faster_process_wins_without_an_error(cache, monkeypatch):
     assert [path.name for path in cache.iterdir()] == [manifest.parent.name]  # no partial folder stays
 
 
+@pytest.mark.slow
 def test_two_processes_make_them_at_once(tmp_path):
     program = "import monai_lesion.phantoms.files as p; p.DEFAULT_CASES = 3; print(p.default_phantoms())"
     environment = {**os.environ, "MONAI_LESION_CACHE": str(tmp_path)}

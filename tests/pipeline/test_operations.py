@@ -9,7 +9,6 @@ import torch
 from monai.transforms import Compose, FillHolesd, KeepLargestConnectedComponentd
 
 from monai_lesion import LesionSegmenter
-from monai_lesion.errors import InputError
 from monai_lesion.images.reading import read_image
 from monai_lesion.measures.metrics import dice
 from monai_lesion.phantoms.cases import simulate_case
@@ -82,7 +81,9 @@ def test_pictures_of_any_size_get_the_bundles_pixels(size):
 
 
 @pytest.mark.parametrize("size", [(256, 256), (32, 64), (100, 77)], ids=str)
-@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7, 0.999])
+@pytest.mark.parametrize(
+    "threshold", [0.3, 0.999, *[pytest.param(each, marks=pytest.mark.slow) for each in (0.1, 0.5, 0.7)]]
+)
 def test_any_threshold_and_network_size_gives_the_bundles_pixels(threshold, size):
     assert_near(both(Texture(), size, threshold=threshold), noise(120, 91))
 
@@ -142,6 +143,7 @@ def test_random_masks_are_cleaned_as_by_monai(density):
         np.testing.assert_array_equal(clean(mask), np.asarray(steps({"m": turned})["m"][0].numpy().T))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BUSBRA.is_dir(), reason=ABSENT)
 def test_real_pictures_get_the_bundles_pixels():
     segmenters = both(Texture())
@@ -201,19 +203,3 @@ def test_a_corner_connects_and_a_diagonal_gap_opens_a_hole():
     mask[6, 6] = mask[0, 8] = True
     assert clean(mask)[6, 6] == 1
     assert clean(mask)[0, 8] == 0
-
-
-def test_threshold_size_and_choices_are_checked():
-    for name, value in {
-        "threshold": [0, 1, -0.1, float("nan"), float("inf"), "0.5", True, None],
-        "input_size": [(15, 64), (64,), (64, 5000), (64.0, 64), "64", 64, None],
-        "keep": ["smallest", None],
-        "order": ["first"],
-        "channel_order": ["grb"],
-    }.items():
-        for wrong in value:
-            with pytest.raises(InputError, match=f"{name}: must be"):
-                Steps(**{name: wrong})
-    assert Steps.of({**Steps((32, 48), 0.4).to_dict(), "more": 1}) == Steps((32, 48), 0.4)
-    with pytest.raises(InputError, match="keep: must be given, got nothing"):
-        Steps.of({"input_size": [32, 32], "threshold": 0.5})

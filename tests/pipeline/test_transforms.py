@@ -251,11 +251,12 @@ def test_resizing_the_probability_first_is_the_default_and_differs_from_the_pape
     assert (text != first).any()
 
 
-def test_another_target_leaves_the_logits_for_the_loss():
+@pytest.mark.parametrize("target", ["mask", "seen"])
+def test_another_target_leaves_the_logits_for_the_loss(target):
     logits = MetaTensor(torch.tensor([[[-1.5, 2.5]]]))
-    items = postprocessing(target="mask")({"pred": logits})
+    items = postprocessing(target=target)({"pred": logits})
     assert items["pred"].flatten().tolist() == [-1.5, 2.5]
-    assert items["mask"].flatten().tolist() == [0, 1]
+    assert items[target].flatten().tolist() == [0, 1]
 
 
 def test_rejects_an_unknown_order():

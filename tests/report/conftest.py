@@ -8,14 +8,20 @@ from monai_lesion.report.studies import load_studies
 from tests.report.records import change, make_study
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def output(tmp_path_factory):
     return make_study(tmp_path_factory.mktemp("made"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def page(output, tmp_path_factory):
     return write_report([output], tmp_path_factory.mktemp("report"), cpu_time=False)
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    """They take most of a report's time and stand in no table; test_plots.py has them."""
+    monkeypatch.setattr("monai_lesion.report.pages.draw_plots", lambda *_: [])
 
 
 @pytest.fixture

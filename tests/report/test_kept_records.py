@@ -8,11 +8,7 @@ from monai_lesion.report.pages import write_report
 from monai_lesion.report.studies import load_studies
 from tests.report.records import change, make_study, read_table
 
-
-@pytest.fixture(autouse=True)
-def no_plots(monkeypatch):
-    """They take most of a report's time and stand in no record; test_plots.py has them."""
-    monkeypatch.setattr("monai_lesion.report.pages.draw_plots", lambda *_: [])
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 
 def test_kept_records_give_the_same_table_and_carry_no_path_or_picture(output, page, tmp_path):

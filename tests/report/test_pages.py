@@ -36,12 +36,14 @@ def test_the_page_needs_nothing_else_and_says_what_it_is(page):
         assert start.startswith(b"<?xml" if "svg" in kind else b"\xff\xd8\xff")
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_second_report_is_the_same(output, page, tmp_path):
     again = write_report([output], tmp_path, cpu_time=False)
     for file in sorted((page.parent / "tables").iterdir()):
         assert (again.parent / "tables" / file.name).read_bytes() == file.read_bytes()
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_an_unfinished_study_says_what_is_missing(tmp_path):
     output = make_study(tmp_path)
     for file in output.glob("trials/lighter-u-net-8/*/evaluation/per_image.csv"):
@@ -70,6 +72,7 @@ def test_latex_compiles(page, tmp_path):
     subprocess.run([program, *programs[program], "all.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_what_records_hold_stays_text(tmp_path):
     hostile = "<script>alert('x')</script>"
     networks = ["U-net", {"network": "Lighter U-net @8", "name": f"{hostile} @8"}]

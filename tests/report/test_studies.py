@@ -1,6 +1,7 @@
 """What trials left, and what may be compared."""
 
 import json
+import shutil
 
 import pytest
 
@@ -63,3 +64,42 @@ def test_an_evaluation_made_by_hand_is_a_record_too(tmp_path):
     summary = {"network": "UNet()", "manifest": "phantoms", "order": "resize_first"}
     (tmp_path / "results" / "one" / "summary.json").write_text(json.dumps(summary))
     assert "| UNet() |" in document([tmp_path / "results"])
+
+
+def made_folds(root, count=3):
+    """A study over folds of three cases each: other images and another manifest in each fold."""
+    for number in range(1, count + 1):
+        fold = root / "folds" / f"fold{number}"
+        fold.parent.mkdir(exist_ok=True)
+        make_study(root / f"made{number}", cases=3).rename(fold)
+        for file in fold.rglob("per_image.csv"):
+            file.write_text(file.read_text().replace("images/0", f"images/{number}"))
+        for file in fold.glob("trials/*/*/run.json"):
+            place = file.relative_to(fold).as_posix()
+            change(
+                fold, place, manifest={"path": str(root / f"made{number}" / "m.json"), "file_sha256": str(number) * 64}
+            )
+    return root / "folds"
+
+
+def test_folds_of_a_study_are_one_table_over_all_their_images(tmp_path):
+    folder = made_folds(tmp_path)
+    single = [load_studies([folder / f"fold{number}"])[0] for number in (1, 2, 3)]
+    (study,) = load_studies([folder])
+    assert study.title == "Made results, 3 folds"
+    for entry, trials in study.compared().items():
+        assert [trial.seed for trial in trials] == [0, 1]
+        for trial in trials:
+            assert len(trial.images) == len({row["image"] for row in trial.images}) == 18
+            parts = [part for fold in single for part in fold.tested(entry) if part.seed == trial.seed]
+            expected = [value for part in parts for value in part.column("dice")]
+            assert trial.column("dice").tolist() == pytest.approx(expected)
+            assert trial.mask(7).is_file() == parts[1].mask(1).is_file()
+            assert "fold2" in str(trial.mask(7))
+
+
+def test_a_network_that_is_not_tested_on_every_fold_is_left_out(tmp_path):
+    folder = made_folds(tmp_path, count=2)
+    shutil.rmtree(folder / "fold2" / "trials" / "u-net" / "wd0.0001-seed1" / "evaluation")
+    (study,) = load_studies([folder])
+    assert {entry: len(trials) for entry, trials in study.compared().items()} == {"U-net": 1, "Lighter U-net @8": 2}

@@ -1,5 +1,7 @@
 """The tables of a study."""
 
+from __future__ import annotations
+
 import csv
 import json
 import re
@@ -7,7 +9,6 @@ import re
 import numpy as np
 import pytest
 
-from monai_lesion.report.costs import network_costs
 from monai_lesion.report.galleries import same_cases, worst_images
 from monai_lesion.report.kept_records import keep_records
 from monai_lesion.report.pages import write_report
@@ -52,6 +53,7 @@ def test_provenance_has_a_row_for_each_training(page):
     assert (rows[0]["commit"], rows[0]["precision"]) == ("0123456789", "bfloat16, channels-last")
 
 
+@pytest.mark.slow
 def test_the_ladder_stands_beside_the_papers_and_its_steps(tmp_path):
     rungs = [
         {"network": "Lighter U-net @8", "name": "+ batch 8", "overrides": {"batch_size": 4}},
@@ -62,18 +64,6 @@ def test_the_ladder_stands_beside_the_papers_and_its_steps(tmp_path):
     rows = read_table(page, "made_results")
     assert [row["Dice (paper, other data)"] for row in rows] == ["0.928", "0.929"]
     assert "95 % HD (paper, other data)" not in rows[0]
-
-
-def test_time_stands_behind_the_arithmetic_only_where_it_was_taken(output):
-    (study,) = load_studies([output])
-    costs = network_costs(study.compared())
-    bare = results_table(study, costs)
-    assert "CPU, ms" not in bare.columns
-    assert "CPU:" not in bare.note
-    timed = results_table(study, {name: cost._replace(milliseconds=12.4) for name, cost in costs.items()})
-    assert timed.columns.index("CPU, ms") == 3
-    assert [row[3] for row in timed.rows] == ["12"] * len(timed.rows)
-    assert "CPU: one image in float32" in timed.note
 
 
 def test_a_long_training_is_told_in_few_rows_the_last_among_them(tmp_path):

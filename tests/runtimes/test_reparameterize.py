@@ -36,7 +36,12 @@ def difference(network, image):
     return float((got - expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+QUICK = ("LightUNet", "@1", "@64")  # no pair merged, and some
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+)
 def test_logits_are_those_of_the_network_borders_and_odd_sizes_included(name):
     torch.manual_seed(0)
     assert difference(trained(NETWORKS[name]), torch.rand(2, 3, 33, 47)) <= 1e-4
@@ -59,8 +64,12 @@ def test_a_merged_pair_is_the_pair_on_the_border():
 
 @pytest.mark.parametrize(
     ("c", "merged", "gflop"),
-    [(128, 7, 59.0), (64, 4, None), (32, 0, 28.2), (1, 0, 9.5)],
-    ids=["@128", "@64", "@32", "@1"],
+    [
+        pytest.param(128, 7, 59.0, id="@128"),
+        pytest.param(64, 4, None, id="@64", marks=pytest.mark.slow),
+        pytest.param(32, 0, 28.2, id="@32", marks=pytest.mark.slow),
+        pytest.param(1, 0, 9.5, id="@1"),
+    ],
 )
 def test_only_sets_that_get_cheaper_are_merged(c, merged, gflop):
     with torch.device("meta"):

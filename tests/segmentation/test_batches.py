@@ -13,10 +13,13 @@ from PIL import Image
 import monai_lesion.segmentation.batches as module
 from monai_lesion.dicom.identity import Algorithm
 from monai_lesion.errors import InputError
+from monai_lesion.images.readers import read_mask
 from monai_lesion.images.reading import read_image
+from monai_lesion.runtimes.interfaces import Outputs
 from monai_lesion.segmentation.batches import AHEAD, segment_files
 from monai_lesion.segmentation.segmenters import Segmenter
 from tests.images import COLUMNS, ROWS, write_dicom
+from tests.segmentation.pictures import red, red_dicom
 
 
 class Bright(Segmenter):
@@ -163,6 +166,49 @@ def test_a_picture_that_does_not_fit_the_memory_does_not_stop_the_rest(folder, t
     assert len(list((tmp_path / "out").iterdir())) == 7
 
 
+@pytest.mark.parametrize("place", ["read", "find", "save"])
+@pytest.mark.parametrize("error", [ValueError("Doe^Jane"), OSError(36, "File name too long"), AttributeError("x")])
+def test_whatever_happens_to_one_file_the_rest_is_done_and_it_is_listed(folder, tmp_path, monkeypatch, place, error):
+    from monai_lesion.images.writers import write_mask
+
+    def fails(here, path):
+        if here == place and Path(path).stem == "3":
+            raise error
+
+    def reading(path, frame):
+        fails("read", path)
+        return read_image(path, frame=frame)
+
+    def writing(mask, path, **options):
+        fails("save", path)
+        return write_mask(mask, path, **options)
+
+    monkeypatch.setattr(module, "read_image", reading)
+    monkeypatch.setattr("monai_lesion.segmentation.results.write_mask", writing)
+    with pytest.raises(InputError, match=r"1 of 9 could not be segmented:\n.*3\.png: must be possible to") as caught:
+        segment_files(Bright(lambda image: fails("find", image.path)), folder, tmp_path / "out", progress=False)
+    assert "Doe" not in str(caught.value)
+    assert len(list((tmp_path / "out").iterdir())) == 8
+
+
+def test_the_longest_name_that_a_file_can_have_is_segmented(folder, tmp_path):
+    longest, other = "é" * 125 + "x.png", "y" * 251 + ".png"
+    (folder / "0.png").rename(folder / longest)
+    (folder / "1.png").rename(folder / other)
+    assert segment_files(Bright(), folder, tmp_path / "out", progress=False) == 9
+    assert (tmp_path / "out" / longest).is_file()
+    with pytest.raises(InputError, match=r"(?s)2 of 9 could not.*_overlay\.png: must have at most 255 bytes, got 263"):
+        segment_files(Bright(), folder, tmp_path / "more", formats=["png", "overlay"], progress=False)
+    assert len(list((tmp_path / "more").iterdir())) == 14
+
+
+def test_a_batch_of_failures_alone_tells_no_pace(tmp_path):
+    paces = []
+    with pytest.raises(InputError, match=r"1 of 1 could not be segmented"):
+        segment_files(Bright(), tmp_path / "gone.png", tmp_path / "out", progress=False, report=paces.append)
+    assert paces == []
+
+
 def test_a_full_disk_stops_at_once(folder, tmp_path, monkeypatch):
     found = []
 
@@ -192,6 +238,24 @@ def test_an_interruption_leaves_whole_files_and_no_thread(folder, tmp_path):
     assert segment_files(Bright(), folder, tmp_path / "out", skip_existing=True, progress=False) == 9 - len(written)
 
 
+def test_earlier_results_are_replaced_only_when_asked(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "4.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"1 of 9.*\n.*4\.png: must not exist yet.*Add --overwrite or --skip-existing"):
+        segment_files(Bright(), folder, out, progress=False)
+    assert (out / "4.png").read_bytes() == b"mine"
+    assert segment_files(Bright(), folder, out, overwrite=True, progress=False) == 9
+    assert (out / "4.png").read_bytes() != b"mine"
+
+
+def test_no_image_of_the_batch_is_replaced_whatever_is_asked(folder):
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match="9 of 9"):
+        segment_files(Bright(), folder, folder, overwrite=True, progress=False)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_the_pace_of_a_cine_is_in_frames(tmp_path):
     pixels = bytes(3 * ROWS * COLUMNS)
     write_dicom(tmp_path / "a.dcm", pixels, "MONOCHROME2", NumberOfFrames=3)
@@ -209,3 +273,80 @@ def test_rejects_pictures_made_by_hand_that_are_no_8_bit_rgb(pixels):
 
     with pytest.raises(InputError, match=r"a.png: pixels must be unsigned 8-bit \(H, W, 3\), at least one, got"):
         Bright().segment(UltrasoundImage(pixels, None, "a.png"))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(red()[0]).save(images / f"{name}.png")
+    (images / "b.png").write_bytes((images / "b.png").read_bytes()[:60])
+    (images / "d.dcm").write_bytes(b"")
+    return images
+
+
+def test_a_batch_finishes_its_good_images_and_then_lists_the_bad(segmenter, damaged, tmp_path):
+    with pytest.raises(InputError, match=r"(?s)images: 2 of 4 could not be segmented:.*b\.png.*d\.dcm.*0 bytes"):
+        segment_files(segmenter, damaged, tmp_path / "out", progress=False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_a_picture_too_large_for_the_memory_does_not_stop_the_rest(segmenter, damaged, tmp_path, error):
+    (damaged / "b.png").unlink()
+    (damaged / "d.dcm").unlink()
+    asked = []
+
+    def short_of_memory(images):
+        asked.append(images)
+        if len(asked) == 1:
+            raise error
+        return Outputs((images[:, :1] - 0.5) * 20)
+
+    segmenter.runtime.run = short_of_memory
+    message = r"(?s)1 of 2 could not.*a\.png: needs more memory than this machine has, got 48 x 80"
+    with pytest.raises(InputError, match=message):
+        segment_files(segmenter, damaged, tmp_path / "out", progress=False)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
+
+
+def test_a_batch_goes_on_where_it_stopped(segmenter, damaged, tmp_path):
+    (damaged / "b.png").unlink()
+    (damaged / "d.dcm").unlink()
+    assert segment_files(segmenter, damaged, tmp_path / "out", progress=False) == 2
+    (tmp_path / "out" / "c.png").unlink()
+    assert segment_files(segmenter, damaged, tmp_path / "out", skip_existing=True, progress=False) == 1
+
+
+def test_a_batch_writes_each_frame_of_a_cine_but_the_broken(segmenter, tmp_path):
+    (tmp_path / "in").mkdir()
+    file = red_dicom(tmp_path / "in" / "a.dcm", frames=3)
+    file.write_bytes(file.read_bytes()[:-100])
+    Image.fromarray(red()[0]).save(tmp_path / "in" / "b.png")
+    Image.fromarray(red()[0]).save(tmp_path / "in" / "c_f0000.png")
+    red_dicom(tmp_path / "in" / "c.dcm", frames=2)
+    with pytest.raises(InputError, match=r"(?s)images: 1 of 7 could not be segmented:.*a\.dcm: frame 2 must be"):
+        segment_files(segmenter, tmp_path / "in", tmp_path / "out", progress=False)
+    names = ["a_f0000.png", "a_f0001.png", "b.png", "c_cine_f0000.png", "c_cine_f0001.png", "c_f0000.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a_f0001.png"), np.roll(red()[1], 2, axis=0))
+    for frame in (0, 1):  # two frames of one cine never overwrite each other
+        segment_files(segmenter, file, tmp_path / "one", frame=frame, progress=False)
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["a_f0000.png", "a_f0001.png"]
+
+
+def test_results_replace_no_image_and_are_not_taken_for_images(segmenter, tmp_path):
+    file = tmp_path / "a.png"
+    Image.fromarray(red()[0]).save(file)
+    before = file.read_bytes()
+    with pytest.raises(
+        InputError, match=r"(?s)1 of 1 could not.*a\.png: must not be a picture that is segmented.*a folder of its own"
+    ):
+        segment_files(segmenter, tmp_path, tmp_path, progress=False)
+    assert file.read_bytes() == before
+    for again in (False, True):  # the second run finds the masks of the first
+        assert segment_files(segmenter, tmp_path, tmp_path / "masks", overwrite=again, progress=False) == 1
+    assert [path.name for path in (tmp_path / "masks").rglob("*")] == ["a.png"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,13 +15,19 @@ from monai_lesion.images.readers import read_mask
 from monai_lesion.models import client
 from monai_lesion.pipeline.steps import Steps
 from monai_lesion.runtimes import conversions
-from monai_lesion.runtimes.quantization import MINIMUM, CalibrationImages, calibration_images
+from monai_lesion.runtimes.quantization import CalibrationImages, calibration_images
 from monai_lesion.segmentation import parity
 from monai_lesion.segmentation.exports import export_model
-from monai_lesion.segmentation.parity import Parity, Picture, Pictures, of_manifest, simulated
+from monai_lesion.segmentation.parity import Picture, Pictures, of_manifest
+from tests.runtimes.noise import noise_manifest
 from tests.small_networks import SIZE, make_segmenter
 
 FORMATS = ("torchscript", "onnx", "openvino")
+
+
+@pytest.fixture
+def segmenter(network):
+    return make_segmenter(network)
 
 
 def picture(rows=60, columns=90):
@@ -37,8 +44,11 @@ def export(segmenter, folder, format="onnx", **options):
     return export_model(segmenter, folder, format=format, pictures=some((60, 90), (40, 50)), **options)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("end_to_end", [False, True], ids=["network", "end to end"])
+@pytest.mark.parametrize(("format", "end_to_end"), [
+    ("onnx", True),
+    pytest.param("onnx", False, marks=pytest.mark.slow),
+    *[pytest.param(*kind, marks=pytest.mark.slow) for kind in product(("openvino", "torchscript"), (False, True))],
+])  # fmt: skip
 def test_the_client_finds_the_librarys_mask_for_any_size(segmenter, format, end_to_end, tmp_path):
     found = export(segmenter, tmp_path / "out", format, end_to_end=end_to_end)
     model = client.Model(tmp_path / "out")
@@ -82,6 +92,7 @@ def test_the_model_file_tells_what_it_is(segmenter, tmp_path):
     assert shapes == {name: facts["shape"] for name, facts in tensors.items()}
 
 
+@pytest.mark.slow
 def test_the_program_writes_a_mask(segmenter, tmp_path):
     export(segmenter, tmp_path / "out", end_to_end=True)
     Image.fromarray(picture()).save(tmp_path / "a.png")
@@ -96,13 +107,7 @@ def test_the_program_writes_a_mask(segmenter, tmp_path):
     assert "model.onnx: must be the file that was exported" in done.stderr
 
 
-@pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((1, 5, 5, 3), np.uint8)])
-def test_the_client_rejects_what_is_no_picture(segmenter, image, tmp_path):
-    export(segmenter, tmp_path / "out", "torchscript")
-    with pytest.raises(client.ModelError, match=r"image: must be unsigned 8-bit \(H, W, 3\), got"):
-        client.Model(tmp_path / "out")(image)
-
-
+@pytest.mark.slow
 def test_a_model_outside_the_tolerance_is_not_written(segmenter, tmp_path, monkeypatch):
     monkeypatch.setattr(conversions, "reparameterize", lambda network: other(network))
     with pytest.raises(
@@ -120,17 +125,6 @@ def other(network):
     return changed
 
 
-def test_tolerances_of_float_and_int8_models():
-    alike = Parity("p", 1, 0.97, 0.97, 0.3, 0.9, 0.8985, 0.002)
-    assert alike.faults("int8") == []
-    assert len(alike.faults("fp32")) == 2
-    assert Parity("p", 1, 0.9, 0.9, 0.3, 0.9, 0.89, 0.002).faults("int8") == [
-        "the mean Dice falls by 0.0100, more than 0.002",
-        "its masks have a mean Dice of 0.9000 with the library's",
-    ]
-    assert Parity("p", 1, 0.999, 0.9, 0.0001, 0.9, 0.9, 0.002).to_dict("fp32")["passed"]
-
-
 def test_a_folder_in_use_an_unknown_format_and_int8_torchscript_are_refused(segmenter, tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match=r"must be a new or empty folder, got a folder with files in it"):
@@ -142,6 +136,7 @@ def test_a_folder_in_use_an_unknown_format_and_int8_torchscript_are_refused(segm
         export_model(segmenter, tmp_path / "b", format="torchscript", calibration=images)
 
 
+@pytest.mark.slow
 def test_another_order_is_exported_as_network_alone(network, tmp_path):
     segmenter = LesionSegmenter(network, Steps(SIZE, order="threshold_first"), device="cpu")
     with pytest.raises(InputError, match=r"order: end to end must be resize_first, got threshold_first"):
@@ -176,38 +171,6 @@ def test_a_folder_of_other_weights_precision_kind_or_damaged_is_no_runtime(segme
     export(segmenter, tmp_path / "whole", "torchscript", end_to_end=True)
     with pytest.raises(InputError, match=r"must hold the network alone to be used as runtime.*without --end-to-end"):
         make_segmenter(segmenter.network, runtime=tmp_path / "whole")
-
-
-def test_simulated_cases_are_both_views_and_none_is_refused():
-    assert len(list(simulated(1).read())) == 2
-    with pytest.raises(InputError, match=r"cases: must be at least 1, got 0"):
-        simulated(0)
-
-
-def noise_manifest(folder, **counts):
-    """Pictures of noise, each with a brighter lesion."""
-    draw, content = np.random.default_rng(0), {}
-    for split, count in counts.items():
-        content[split] = []
-        for number in range(count):
-            pixels, mask = draw.integers(0, 120, (40, 50, 3), dtype=np.uint8), np.zeros((40, 50), np.uint8)
-            top, left = draw.integers(0, 20, 2)
-            mask[top : top + 15, left : left + 20] = 255
-            pixels[mask > 0] += 100
-            name = f"{split}{number}"
-            Image.fromarray(pixels).save(folder / f"{name}.png")
-            Image.fromarray(mask).save(folder / f"{name}_mask.png")
-            entry = {"case_id": name, "view": "front", "image": f"{name}.png", "label": f"{name}_mask.png"}
-            content[split].append(entry)
-    (folder / "manifest.json").write_text(json.dumps({"name": "noise", **content}))
-    return folder / "manifest.json"
-
-
-@pytest.mark.parametrize(("counts", "short"), [((15, 16), "training"), ((16, 15), "validation")])
-def test_too_few_calibration_pictures_are_refused(counts, short, tmp_path):
-    manifest = noise_manifest(tmp_path, **dict(zip(("training", "validation"), counts, strict=True)))
-    with pytest.raises(InputError, match=rf"must list at least {MINIMUM} images in its {short} split.*got 15"):
-        calibration_images(manifest, spatial_size=SIZE)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from monai_lesion.phantoms.files import write_phantoms
 from tests.study.small import SMALL
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def manifest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases") / "data"
     return write_phantoms(folder, cases=4, seed=2, workers=0, progress=False)

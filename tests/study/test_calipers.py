@@ -19,8 +19,9 @@ def entries(tmp_path):
     return write_pictures(tmp_path)
 
 
+@pytest.mark.slow
 def test_variants_differ_only_where_they_should():
-    views = [view for case in range(2) for view in simulate_case(31, case).views]
+    views = (view for case in range(2) for view in simulate_case(31, case).views)
     view = next(view for view in views if view.calipers)
     found = find_annotations(view.pixels)
     made = variants(view.pixels, found, np.random.default_rng(0))

@@ -10,7 +10,7 @@ import pytest
 
 from monai_lesion.errors import InputError
 from monai_lesion.report.sections import read_sections
-from monai_lesion.study.engines import RayEngine, check_address
+from monai_lesion.study.engines import RayEngine
 from monai_lesion.study.records import read_record
 from tests.study.small import FAST, run
 
@@ -49,22 +49,6 @@ def test_ray_with_two_workers_one_of_them_killed_gives_the_table_of_the_sequenti
     assert two.tables == one.tables
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"  # which the processes that Ray starts inherit
     assert not ray.is_initialized()
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("127.0.0.1:1", r"--address 127\.0\.0\.1:1: must answer, got .*refused"),
-        ("ray://127.0.0.1:1", "must answer"),
-        ("head", "must be host:port, ray://host:port or auto, got no port"),
-        ("head:many", "must be host:port"),
-    ],
-)
-def test_an_address_that_does_not_answer_is_told_at_once(address, message):
-    start = time.monotonic()
-    with pytest.raises(InputError, match=message):
-        check_address(address)
-    assert time.monotonic() - start < 6
 
 
 def test_a_missing_ray_names_the_extra(monkeypatch):

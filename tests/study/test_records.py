@@ -23,5 +23,5 @@ def test_the_peak_is_of_this_trial():
 def test_a_record_that_is_none_is_empty_and_a_damaged_one_is_told(tmp_path):
     assert read_record(tmp_path) == {}
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(InputError, match=r"run\.json: must be the record of a trial, got list instead"):
+    with pytest.raises(InputError, match=r"run\.json: must be the record of a trial, got list"):
         read_record(tmp_path)

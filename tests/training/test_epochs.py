@@ -8,10 +8,9 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
-from monai.transforms import RandFlipd
 
 from monai_lesion.errors import InputError
-from monai_lesion.training import EarlyStop, SeedEveryEpoch, StopOnBadLoss, val_loss
+from monai_lesion.training import EarlyStop, StopOnBadLoss, val_loss
 
 
 class Scores:
@@ -109,37 +108,3 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_images(loss):
     StopOnBadLoss().attach(trainer)
     with pytest.raises(InputError, match=r"(?s)epoch 1, iteration 1: .*finite.*cases/17_front.png.*learning_rate"):
         trainer.run([0, 1], max_epochs=1)
-
-
-class Flipped:
-    """A data set of random flips."""
-
-    def __init__(self):
-        self.transform = RandFlipd("image", prob=0.5, spatial_axis=0)
-
-    def draw(self):
-        return [float(self.transform({"image": torch.tensor([[0.0, 1.0]])})["image"][0, 0]) for _ in range(24)]
-
-
-def drawn(seed, first=1, last=3):
-    """What the transforms and torch draw in each epoch."""
-    dataset, seen = Flipped(), {}
-    trainer = Engine(
-        lambda engine, batch: seen.setdefault(engine.state.epoch, (dataset.draw(), torch.rand(3).tolist()))
-    )
-    SeedEveryEpoch(seed, dataset).attach(trainer)
-    trainer.state.epoch = first - 1
-    if first > 1:  # as Checkpoints.load does
-        trainer.add_event_handler(Events.STARTED, lambda engine: setattr(engine.state, "epoch", first - 1))
-    trainer.run([0], max_epochs=last)
-    return seen
-
-
-def test_an_epoch_draws_the_same_whether_or_not_the_ones_before_were_run():
-    whole, resumed = drawn(7), drawn(7, first=3)
-    assert resumed == {3: whole[3]}
-
-
-def test_epochs_and_seeds_differ():
-    whole, other = drawn(7), drawn(8)
-    assert len({str(value) for value in [*whole.values(), *other.values()]}) == 6

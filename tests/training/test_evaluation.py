@@ -9,6 +9,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.engines import IterationEvents
 from PIL import Image
 
 from monai_lesion.datasets.manifests import load_manifest, write_manifest
@@ -53,6 +54,7 @@ def evaluate(data, output, **options):
         return [{"image": image, "pred": pred, "label": label}]
 
     engine = Engine(step)
+    engine.register_events(*IterationEvents)  # as MONAI's evaluators do
     EvaluationTables(data, "test", output, **options).attach(engine)
     engine.run(data.entries("test"))
 

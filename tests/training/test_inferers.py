@@ -4,6 +4,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from monai_lesion.errors import CheckpointError
+from monai_lesion.networks import LighterUNet
 from monai_lesion.training.inferers import LogitsInferer, MixedPrecisionInferer
 
 
@@ -72,3 +74,18 @@ def test_logits_of_an_evaluation_know_their_picture(inferer, scores):
 def test_logits_alone_where_nobody_takes_scores():
     logits = LogitsInferer()(torch.rand(1, 3, 16, 16), Watcher(scores=True).eval())
     assert logits.shape == (1, 1, 16, 16)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_refused_by_the_networks_name(value):
+    network = LighterUNet(group_size=8, width=0.125).eval()
+    picture = torch.rand(1, 3, 16, 16)
+    LogitsInferer()(picture, network)
+    torch.nn.init.constant_(network.head.bias, value)
+    with pytest.raises(CheckpointError, match=r"network LighterUNet\(.*group_size=8\): must compute finite numbers"):
+        LogitsInferer()(picture, network)
+
+
+def test_scores_that_are_not_finite_are_refused_too():
+    with pytest.raises(CheckpointError, match="must compute finite numbers"):
+        LogitsInferer()(torch.rand(1, 3, 16, 16), lambda x: (x[:, :1], torch.full((1, 2), float("nan"))))

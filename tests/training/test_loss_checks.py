@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from monai.losses import DiceCELoss, DiceLoss
 
 from monai_lesion.errors import InputError
-from monai_lesion.training.loss_checks import CheckLoss, learns_from_empty
+from monai_lesion.training.loss_checks import CheckLastBatch, CheckLoss, learns_from_empty
 from monai_lesion.training.losses import MaskAndTrustLoss
 
 PAPER = {"sigmoid": True, "smooth_nr": 0.0, "smooth_dr": 0.0}
@@ -73,3 +73,22 @@ def test_refuses_scores_that_the_loss_does_not_train():
     with pytest.raises(InputError, match=message):
         CheckLoss(DiceLoss(**PAPER)).check_scores(scored)
     CheckLoss(MaskAndTrustLoss()).check_scores(scored)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "options", "refused"),
+    [(9, 8, {}, True), (8, 8, {}, False), (9, 8, {"drop_last": True}, False), (3, 1, {}, True)],
+    ids=["one left", "none left", "dropped", "one by one"],
+)
+def test_a_last_batch_that_cannot_be_normalised_is_refused_before_the_first(images, batch, options, refused):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3, stride=2, padding=1), torch.nn.BatchNorm2d(2))
+    loader = torch.utils.data.DataLoader(list(range(images)), batch_size=batch, **options)
+    check = CheckLastBatch(network, spatial_size=(2, 2))
+    begun = SimpleNamespace(state=SimpleNamespace(dataloader=loader))
+    if refused:
+        with pytest.raises(InputError, match=f"batch_size: leaves a batch of one .* 2 x 2 .*got {images} pictures in"):
+            check(begun)
+    else:
+        check(begun)
+    CheckLastBatch(network, spatial_size=(4, 4))(begun)
+    assert network[1].num_batches_tracked == 0

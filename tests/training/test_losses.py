@@ -35,6 +35,14 @@ def test_each_part_pushes_an_empty_picture_down(cross_entropy, dice):
     assert (logits.grad > 0).all()
 
 
+def test_pictures_without_a_lesion_count_for_less_on_request():
+    logits, label = random_pair()
+    label[1] = 0
+    apart = [by_hand(logits[i : i + 1], label[i : i + 1]) for i in range(3)]
+    expected = (apart[0] + 0.1 * apart[1] + apart[2]) / 3
+    assert float(MaskAndTrustLoss(empty=0.1)(logits, label)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_labels_may_be_bytes():
     logits, label = random_pair()
     loss = MaskAndTrustLoss()

@@ -60,13 +60,25 @@ def test_each_group_rises_to_its_own_rate_and_ends_near_zero():
     assert first[-1] < 1e-5
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_refuses_a_budget_too_short_to_rise_and_fall(epochs):
+def test_a_first_try_of_few_steps_still_rises_and_falls():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(
-        InputError, match=rf"--max_epochs: must leave .* time to rise and fall, got {epochs} epochs of 3"
-    ):
-        one_cycle(optimizer, max_epochs=epochs, epoch_length=3)
+    schedule = one_cycle(optimizer, max_epochs=2, epoch_length=3)
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step() if len(rates) < 6 else None
+    assert max(rates) == pytest.approx(0.1)
+    assert rates[0] < 0.01
+    assert rates[-1] < 1e-5
+
+
+@pytest.mark.parametrize(("length", "fewest"), [(3, 2), (1, 4)])
+def test_refuses_a_budget_too_short_to_rise_and_fall_and_says_what_suffices(length, fewest):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(InputError, match=rf"--max_epochs: must be {fewest} or more, .* got {fewest - 1} of {length}"):
+        one_cycle(optimizer, max_epochs=fewest - 1, epoch_length=length)
+    one_cycle(optimizer, max_epochs=fewest, epoch_length=length)
 
 
 def test_refuses_a_warm_up_that_is_no_share():

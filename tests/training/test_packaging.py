@@ -100,6 +100,7 @@ def test_the_same_input_gives_the_same_bytes(bundle, package, tmp_path):
     assert again.read_bytes() == package.read_bytes()
 
 
+@pytest.mark.slow
 def test_weights_from_elsewhere_are_packaged_as_the_bundles(bundle, tmp_path):
     torch.manual_seed(1)
     torch.save({"model": LighterUNet(group_size=1).state_dict()}, tmp_path / "best.pt")
@@ -110,6 +111,7 @@ def test_weights_from_elsewhere_are_packaged_as_the_bundles(bundle, tmp_path):
     assert torch.equal(state["head.weight"], LighterUNet(group_size=1).state_dict()["head.weight"])
 
 
+@pytest.mark.slow
 def test_the_segmenter_takes_the_unzipped_folder_from_any_working_directory(bundle, unzipped, tmp_path, monkeypatch):
     expected = LesionSegmenter.from_bundle(bundle, device="cpu")(PICTURE)
     (tmp_path / "elsewhere").mkdir()
@@ -119,6 +121,7 @@ def test_the_segmenter_takes_the_unzipped_folder_from_any_working_directory(bund
         np.testing.assert_array_equal(found.probability, expected.probability)
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_it_wrote(bundle, package, tmp_path):
     output = tmp_path / "new" / "x.zip"
     done = CliRunner().invoke(cli.app, ["bundle", "package", "--output", str(output), "--bundle", str(bundle)])
@@ -188,9 +191,10 @@ def test_wheel_and_package_segment_on_their_own_from_any_working_directory(bundl
     source, target, elsewhere = (tmp_path / name for name in ("source", "installed", "elsewhere"))
     for folder in (source, elsewhere):
         folder.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "monai_lesion", source / "monai_lesion", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("monai_lesion", "bundles"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "eval"))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
     offline = {**os.environ, "PIP_NO_INDEX": "1"}
     wheel = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]

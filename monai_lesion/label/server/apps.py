@@ -19,10 +19,12 @@ from monailabel.utils.others.generic import strtobool
 
 from monai_lesion._version import NOTICE, __version__
 from monai_lesion.errors import InputError
+from monai_lesion.images.pictures import forbid_postscript
 from monai_lesion.label.folders import served_bundles
 from monai_lesion.label.server.answers import refusals
 from monai_lesion.label.server.datastores import EXTENSIONS, LesionArchive, checked
 from monai_lesion.label.server.scoring import EntropyScoring
+from monai_lesion.label.server.strategies import DoubtfulFirst
 from monai_lesion.label.server.tasks import LesionBatchInfer, LesionInfer, LesionTrain
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        forbid_postscript()
         try:
             self.bundles = served_bundles(app_dir, _names(conf, "models"))
             self.scored = _names(conf, "epistemic_model")
@@ -92,8 +95,8 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         return {name: LesionTrain(str(path), self.conf) for name, path in self.bundles.items()}
 
     def init_strategies(self) -> dict[str, Any]:
-        """Any image, the first, or the one of the highest score."""
-        return {"random": Random(), "first": First(), "epistemic": Epistemic()}
+        """Any image, the first, the one of the highest score, or the one whose mask is least to be believed."""
+        return {"random": Random(), "first": First(), "epistemic": Epistemic(), "doubtful_first": DoubtfulFirst()}
 
     def init_scoring_methods(self) -> dict[str, Any]:
         """Score only with the bundles that ``epistemic_model`` names, because scoring all images takes a while."""
@@ -117,7 +120,11 @@ class LesionApp(MONAILabelApp):  # type: ignore[misc]
         with refusals():
             if isinstance(image, str) and not os.path.exists(image) and not store.get_image_uri(image):
                 raise ImageNotFoundException(f"Image {image} not found")
-            return super().infer(request, store)
+            answer = super().infer(request, store)
+        told = {key: value for key, value in answer.get("params", {}).items() if key in ("decision", "trust")}
+        if told and isinstance(image, str) and store.get_image_info(image):
+            store.update_image_info(image, told)
+        return answer
 
 
 def _chosen(name: str) -> bool:

@@ -9,7 +9,7 @@ from monai_lesion.models.descriptions import FILE
 from monai_lesion.models.folders import ModelFolder, read_model
 
 FOLDER = Path(__file__).parent
-DEFAULT = "pocket"
+DEFAULT = "clinic"
 
 
 def preset_names() -> tuple[str, ...]:
@@ -17,7 +17,7 @@ def preset_names() -> tuple[str, ...]:
 
     Example:
         >>> preset_names()
-        ('pocket',)
+        ('clinic', 'pocket')
     """
     return tuple(sorted(file.parent.name for file in FOLDER.glob(f"*/{FILE}")))
 
@@ -33,7 +33,7 @@ def load_preset(name: str = DEFAULT) -> ModelFolder:
 
     Example:
         >>> load_preset("pocket").description.steps.input_size
-        (128, 128)
+        (160, 160)
     """
     if name not in preset_names():
         raise InputError("preset", f"must be one of {', '.join(preset_names())}", got=name)
