@@ -69,13 +69,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_log_handlers() -> Iterator[None]:
-    """A command logs to the standard error of its test, which is closed when the next one runs."""
-    root = logging.getLogger()
-    before = root.handlers[:]
+def logs_as_they_were() -> Iterator[None]:
+    """Commands set up logging for the whole process, and log to the standard error of their test, closed afterwards."""
+    manager, root = logging.root.manager, logging.root
+    loggers = [root, *(each for each in manager.loggerDict.values() if isinstance(each, logging.Logger))]
+    states = [(each, each.level, each.propagate, each.disabled) for each in loggers]
+    least, handlers = manager.disable, root.handlers[:]
     yield
+    logging.disable(least)
+    for each, level, each.propagate, each.disabled in states:
+        if each.level != level:
+            each.setLevel(level)
     for handler in root.handlers[:]:
-        if handler not in before:
+        if handler not in handlers:
             root.removeHandler(handler)
 
 

@@ -232,28 +232,33 @@ def seal(dataset: Dataset, source: SourceFrame) -> Dataset:
         source: the true source.
 
     Returns:
-        A plain dataset, ready to be written.
+        A plain dataset as a reader of its file finds it, so that it is encoded once: what nobody asks for is written
+        as it stands.
     """
     from pydicom import Dataset
     from pydicom.filebase import DicomFileLike
+    from pydicom.filereader import read_dataset
     from pydicom.filewriter import write_dataset
 
-    sealed = Dataset()
-    sealed.update(dataset)
-    sealed.file_meta, sealed.preamble = dataset.file_meta, b"\0" * 128
+    made = Dataset()
+    made.update(dataset)
     # When and with which library the object was made would make another object of the same content.
     for keyword in ("InstanceCreationDate", "InstanceCreationTime", "ContributingEquipmentSequence"):
-        if keyword in sealed:
-            del sealed[keyword]
-    sealed.update(identity(source.header))
-    for item in _items(sealed):
+        if keyword in made:
+            del made[keyword]
+    made.update(identity(source.header))
+    for item in _items(made):
+        # Else each item is searched for ambiguous VRs again, with all below it; the search from the top finds them all.
+        item.set_original_encoding(False, True, made.original_character_set)
         if item.get("ReferencedSOPInstanceUID") == source.header.SOPInstanceUID:
             item.ReferencedSOPClassUID = source.header.SOPClassUID
 
     content = BytesIO()
     encoded = DicomFileLike(content)
     encoded.is_little_endian, encoded.is_implicit_VR = True, False
-    write_dataset(encoded, sealed)
+    write_dataset(encoded, made)
+    sealed = read_dataset(BytesIO(content.getvalue()), is_implicit_VR=False, is_little_endian=True)
+    sealed.file_meta, sealed.preamble = dataset.file_meta, b"\0" * 128
     sealed.SOPInstanceUID = stable_uid("object", sha256(content.getvalue()).hexdigest())
     sealed.file_meta.MediaStorageSOPInstanceUID = sealed.SOPInstanceUID
     return sealed
