@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_lesion._version import NOTICE
 from monai_lesion.dicom.files import require_highdicom
-from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, lossy_compression, seal
+from monai_lesion.dicom.identity import MANUFACTURER, Algorithm, creation, lossy_compression, replaced_images, seal
 from monai_lesion.dicom.sources import NO_SCALE, Source, SourceFrame, open_source, value_of
 from monai_lesion.errors import InputError
 from monai_lesion.images.regions import has_other_scales
@@ -43,6 +43,7 @@ def secondary_capture(
     remarks: Sequence[str] = (),
     verdict: str = "",
     intervals: Mapping[str, Interval] | None = None,
+    replaces: Sequence[Dataset] = (),
 ) -> Dataset:
     """Make a colour picture with the contour, the axes and a band of text below.
 
@@ -61,6 +62,8 @@ def secondary_capture(
         remarks: lines for the band that whoever reads the sizes must know.
         verdict: decision and trust in words, for the band; empty where they are not known.
         intervals: of the sizes, by the name of the measurement.
+        replaces: earlier Secondary Captures of the picture, which the new one refers to as replaced (Referenced Image
+            Sequence); of each its class and identifier are read.
 
     Shape:
         - picture: ``(H, W)`` or ``(H, W, 3)`` uint8 RGB
@@ -94,6 +97,8 @@ def secondary_capture(
         and not has_other_scales(origin.header)
     ):
         dataset.PixelSpacing = [round(step, 9) for step in measurements.spacing]
+    if replaces:
+        dataset.ReferencedImageSequence = replaced_images(replaces, "Picture")
     return seal(dataset, origin)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
@@ -262,6 +262,25 @@ def seal(dataset: Dataset, source: SourceFrame) -> Dataset:
     sealed.SOPInstanceUID = stable_uid("object", sha256(content.getvalue()).hexdigest())
     sealed.file_meta.MediaStorageSOPInstanceUID = sealed.SOPInstanceUID
     return sealed
+
+
+def replaced_images(replaces: Iterable[Dataset], what: str) -> list[Dataset]:
+    """The items of a Referenced Image Sequence that name earlier objects as replaced.
+
+    Args:
+        replaces: the earlier objects; of each its class and identifier are read.
+        what: what they are, as in ``"Segmentation"``.
+    """
+    from highdicom.sr import CodedConcept
+    from pydicom import Dataset
+
+    items = []
+    for earlier in replaces:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = earlier.SOPClassUID, earlier.SOPInstanceUID
+        item.PurposeOfReferenceCodeSequence = [CodedConcept("REPLACED", SCHEME, f"{what} that this one replaces")]
+        items.append(item)
+    return items
 
 
 def identity(header: Dataset) -> Dataset:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from monai_lesion.dicom.files import require_highdicom
-from monai_lesion.dicom.identity import LONGEST_NAME, SCHEME, Algorithm, creation, seal, stable_uid, stand_in, tracking
+from monai_lesion.dicom.identity import (
+    LONGEST_NAME,
+    Algorithm,
+    creation,
+    replaced_images,
+    seal,
+    stable_uid,
+    stand_in,
+    tracking,
+)
 from monai_lesion.dicom.sources import Source, SourceFrame, open_source
 from monai_lesion.errors import InputError
 from monai_lesion.images.silence import quiet
@@ -153,19 +162,16 @@ def _organise(dataset: Dataset, source: SourceFrame) -> None:
 
 def _refer(dataset: Dataset, replaces: Sequence[Dataset]) -> None:
     """Name earlier segmentations as replaced, and list their series behind the picture's, which readers take first."""
-    from highdicom.sr import CodedConcept
     from pydicom import Dataset
 
-    images, series = [], list(dataset.ReferencedSeriesSequence)
+    series = list(dataset.ReferencedSeriesSequence)
     for earlier in replaces:
-        image, listed, place = Dataset(), Dataset(), Dataset()
-        for item in (image, listed):
-            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = earlier.SOPClassUID, earlier.SOPInstanceUID
-        image.PurposeOfReferenceCodeSequence = [CodedConcept("REPLACED", SCHEME, "Segmentation that this one replaces")]
-        images.append(image)
+        listed, place = Dataset(), Dataset()
+        listed.ReferencedSOPClassUID, listed.ReferencedSOPInstanceUID = earlier.SOPClassUID, earlier.SOPInstanceUID
         place.SeriesInstanceUID, place.ReferencedInstanceSequence = earlier.SeriesInstanceUID, [listed]
         series.append(place)
-    dataset.ReferencedImageSequence, dataset.ReferencedSeriesSequence = images, series
+    dataset.ReferencedSeriesSequence = series
+    dataset.ReferencedImageSequence = replaced_images(replaces, "Segmentation")
 
 
 def _place(dataset: Dataset, source: SourceFrame, steps: Any) -> None:

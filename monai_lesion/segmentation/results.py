@@ -199,7 +199,7 @@ class Segmentation:
             seg_type: type of the SEG: ``"binary"``, or ``"labelmap"``, which fewer viewers know.
             seg_geometry: ``"picture"`` gives the SEG a geometry of the picture's own, for dcmqi and 3D Slicer.
             overwrite: replace earlier results. The picture itself is never replaced.
-            replaces: earlier reports (SR) and segmentations (SEG) of the picture, which the new ones name as replaced.
+            replaces: earlier objects (SR, SEG, SC) of the picture, which the new ones name as replaced.
 
         Returns:
             The files written.
@@ -299,7 +299,8 @@ class Segmentation:
         if self.calibration.reason:
             said["no_scale"] = self.calibration.reason
         segmentations = [each for each in replaces if each.SOPClassUID in dicom.SEGMENTATIONS]
-        reports = [each for each in replaces if each.SOPClassUID not in dicom.SEGMENTATIONS]
+        captures = [each for each in replaces if each.SOPClassUID == dicom.SECONDARY_CAPTURE]
+        reports = [each for each in replaces if each.SOPClassUID not in (*dicom.SEGMENTATIONS, dicom.SECONDARY_CAPTURE)]
         objects: dict[str, Dataset | None] = {}
         for kind in kinds:
             if kind == "dicom-seg" and self.decision == "nothing found":
@@ -325,6 +326,7 @@ class Segmentation:
                     one_scale=self.image.spacing is not None,
                     verdict="" if self.verdict is None else self.verdict.words(),
                     intervals=self.intervals,
+                    replaces=captures,
                     **said,
                 )
             else:

@@ -60,7 +60,7 @@ class Record:
         frame: frame of the image, counted from 0; -1 for one that has a single frame.
         engine: what made it: network, weights, version and settings, shortened.
         trace: what follows the image through the log.
-        replaces: earlier reports and segmentations that the results of its frame replace, each ``uid:series:class``,
+        replaces: earlier results that those of its frame replace, each ``uid:series:class``,
             joined by spaces.
         patient: the patient's ID, only where audit messages name it.
     """
@@ -181,7 +181,7 @@ class Register:
         return [dict(row) for row in self._rows(query, destination, *states)]
 
     def replaced(self, source: str, frame: int, engine: str, series: Sequence[str] = ()) -> list[str]:
-        """Reports and segmentations of other engines that this one's replace, as ``uid:series:class``, oldest first.
+        """Results of other engines that this one's replace, as ``uid:series:class``, oldest first.
 
         Those in the series of the new ones are of the same engine, whatever an older queue knew of it.
 
@@ -197,7 +197,7 @@ class Register:
             return str(own[0]["replaces"]).split()
         query = (
             "SELECT uid, series, sop_class FROM results WHERE source = ? AND frame = ? AND engine NOT IN (?, '') "
-            f"AND series NOT IN ({', '.join('?' * len(series))}) AND format IN ('dicom-sr', 'dicom-seg') "
+            f"AND series NOT IN ({', '.join('?' * len(series))}) "
             "AND state != ? GROUP BY uid, series, sop_class ORDER BY MIN(queued), uid"
         )
         rows = self._rows(query, source, frame, engine, *series, FAILED)

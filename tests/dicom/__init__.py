@@ -19,6 +19,7 @@ SPACING = (0.2, 0.1)
 PICTURE = np.random.default_rng(0).integers(0, 120, (*SHAPE, 3), np.uint8)
 WEIGHTS = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 PLANTED = "Planted"
+UNKNOWN = "Warning - Unrecognized defined term <99MONAILESION>"  # dciodvfy knows no private scheme, as "99" says it is
 RETIRED, RETIRED_CINE = "1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.3"
 CINE, SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.7"
 

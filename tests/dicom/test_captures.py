@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -21,6 +22,7 @@ from tests.dicom import (
     SECONDARY_CAPTURE,
     SHAPE,
     SPACING,
+    UNKNOWN,
     WEIGHTS,
     ellipse_mask,
     make_source,
@@ -91,6 +93,19 @@ def test_dciodvfy_finds_no_fault(tmp_path, changes, frame, spacing):
     measured = measure(ellipse_mask(), spacing)
     sc = secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM, frame=frame, measurements=measured)
     assert verdict(write(sc, tmp_path / "sc.dcm")) == ("SCImage", set())
+
+
+@needs_dciodvfy
+def test_an_earlier_capture_is_named_as_replaced(tmp_path):
+    file, newer = make_source(tmp_path), replace(ALGORITHM, weights="0" * 16)
+    earlier = secondary_capture(file, PICTURE, ellipse_mask(), ALGORITHM)
+    made = secondary_capture(file, PICTURE, ellipse_mask(), newer, replaces=[earlier])
+    (item,) = made.ReferencedImageSequence
+    assert item.ReferencedSOPInstanceUID == earlier.SOPInstanceUID != made.SOPInstanceUID
+    assert item.PurposeOfReferenceCodeSequence[0].CodeMeaning == "Picture that this one replaces"
+    kind, faults = verdict(write(made, tmp_path / "sc.dcm"))
+    assert kind == "SCImage"
+    assert {each.split(" for value")[0] for each in faults} <= {UNKNOWN}
 
 
 def test_keeps_the_scale_so_that_a_viewer_can_measure(tmp_path):

@@ -20,6 +20,7 @@ from tests.dicom import (
     SHAPE,
     SPACING,
     TAKES_RETIRED_CINES_FOR_SINGLE_IMAGES,
+    UNKNOWN,
     WEIGHTS,
     ellipse_mask,
     make_source,
@@ -39,9 +40,6 @@ SOURCES = {
     "frame-of-a-retired-cine": ({"SOPClassUID": RETIRED_CINE, "NumberOfFrames": 3}, 1),
     "cine-of-one-frame": ({"SOPClassUID": CINE, "NumberOfFrames": 1}, None),
 }
-
-
-UNKNOWN = "Warning - Unrecognized defined term <99MONAILESION>"  # dciodvfy knows no private scheme, as "99" says it is
 
 
 def read_back(file, source, frame):

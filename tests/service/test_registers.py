@@ -69,13 +69,13 @@ def test_results_come_oldest_first(register, clock):
     assert register.counts() == {("archive", WAITING): (3, 1_000_000_000.0)}
 
 
-def test_a_new_engine_replaces_the_reports_of_the_old_and_says_so_again_and_again(register, clock):
+def test_a_new_engine_replaces_the_results_of_the_old_and_says_so_again_and_again(register, clock):
     register.add(record("1.1", source="7", frame=-1, engine="old"))
     register.add(record("1.2", source="8", frame=-1, engine="old"))
     clock.now += 1
-    register.add(replace(record("1.4", source="7", frame=-1, engine="old"), format="sc"))  # no other refers to it
+    register.add(replace(record("1.4", source="7", frame=-1, engine="old"), format="sc"))
     assert register.replaced("7", -1, "old") == []
-    assert register.replaced("7", -1, "new") == ["1.1:series:1.2.3"]
+    assert register.replaced("7", -1, "new") == ["1.1:series:1.2.3", "1.4:series:1.2.3"]
     assert register.replaced("7", -1, "new", ["series", "other"]) == []
     register.add(record("1.3", source="7", frame=-1, engine="new", replaces="1.1:series:1.2.3"))
     done(register, record("1.1"), record("1.3"))

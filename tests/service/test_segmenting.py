@@ -169,9 +169,10 @@ def test_a_new_engine_makes_a_new_series_that_names_what_it_replaces(tmp_path, s
     (item,) = series.ReferencedSOPSequence
     assert item.ReferencedSOPInstanceUID == old["SR"].SOPInstanceUID
     assert series.SeriesInstanceUID == old["SR"].SeriesInstanceUID
-    (item,) = new["SEG"].ReferencedImageSequence
-    assert item.ReferencedSOPInstanceUID == old["SEG"].SOPInstanceUID
-    assert item.PurposeOfReferenceCodeSequence[0].CodeValue == "REPLACED"
+    for kind in ("SEG", "OT"):
+        (item,) = new[kind].ReferencedImageSequence
+        assert item.ReferencedSOPInstanceUID == old[kind].SOPInstanceUID
+        assert item.PurposeOfReferenceCodeSequence[0].CodeValue == "REPLACED"
     bring(store, file)  # again by the new one: the same objects
     work(store, configuration, bright_segmenter("0.6")).all()
     assert {each.SOPInstanceUID for each in results(store)} == {each.SOPInstanceUID for each in new.values()}
