@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from monai_lesion.images.calibration import spacing_of
 from monai_lesion.images.pictures import read_picture
 from monai_lesion.images.regions import Region, outside_of
 from monai_lesion.measures.judgements import agreement_of, bounds_of, describe_picture, judge, signals_of
 from monai_lesion.measures.sizes import measure, measure_case
+from monai_lesion.phantoms.dicom import write_dicom
 from monai_lesion.pipeline.operations import after, before, clean, resize
 from tests.images import write_png
 
@@ -249,6 +254,33 @@ def test_what_the_page_does_not_read_is_refused_by_one_word(core: Any, tmp_path:
     }
     for key, files in contents.items():
         assert core([["decoded", list(content)] for content in files]) == [{"error": key}] * len(files)
+
+
+STEPS = (0.1, 1e-5, 9e-6, 100.0, 101.0, 0.0, -0.2, 1e-9)  # millimetres; of a region one may be negative
+SCALES = {"regions": (0.1, 1e-5, 100.0, -0.2), "header": (0.1, 1e-5, 100.0)}
+
+
+def test_steps_that_no_body_has_are_no_scale_as_in_the_library(core: Any, tmp_path: Path) -> None:
+    view = SimpleNamespace(
+        view="front", pixels=RNG.integers(0, 256, (20, 30, 3), np.uint8), calipers=(), spacing=(1, 1)
+    )
+    write_dicom(tmp_path / "view.dcm", SimpleNamespace(case_id="0000", centre="A"), view, seed=0)
+    dataset, files, wanted = pydicom.dcmread(tmp_path / "view.dcm"), [], []
+    for where in SCALES:
+        for step in STEPS:
+            if where == "regions":
+                dataset.PixelSpacing = None
+                item = dataset.SequenceOfUltrasoundRegions[0]
+                item.PhysicalDeltaX, item.PhysicalDeltaY = 0.01, step / 10
+            else:
+                dataset.SequenceOfUltrasoundRegions, dataset.PixelSpacing = [], [step, 0.1]
+            buffer = BytesIO()
+            dataset.save_as(buffer)
+            files.append(list(buffer.getvalue()))
+            wanted.append(spacing_of(dataset))
+            assert (wanted[-1] is not None) == (step in SCALES[where])
+    got = core([["spacingOf", file] for file in files])
+    assert [found and tuple(found) for found in got] == wanted
 
 
 def test_a_lesion_outside_the_tissue_is_remarked_alike(core: Any) -> None:

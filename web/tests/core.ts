@@ -4,6 +4,7 @@ export { measure, measureCase } from "../src/measures";
 export { agreementOf, describePicture, intervalsOf, judge, signalsOf } from "../src/trust";
 export { outsideOf } from "../src/calibration";
 export { toCsv, toJson } from "../src/results";
+import { openDicom } from "../src/dicom";
 import { PictureError } from "../src/errors";
 import { decodePicture, kindOf } from "../src/pictures";
 
@@ -15,4 +16,9 @@ export async function decoded(bytes: number[]): Promise<unknown> {
   } catch (error) {
     return { error: error instanceof PictureError ? error.key : String(error) };
   }
+}
+
+/** Rows and columns in millimetres of a DICOM picture, null where the page knows no scale. */
+export async function spacingOf(bytes: number[]): Promise<unknown> {
+  return (await openDicom(Uint8Array.from(bytes))).calibration.spacing;
 }
