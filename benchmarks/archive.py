@@ -114,6 +114,7 @@ def measure(source: Path, output: Path, frames: int, workers: int, bundle: str, 
         "| frames | frames a second | frames a CPU second | MB a worker | MB of the run |\n|---:|---:|---:|---:|---:|"
     )
     last: tuple[int, float, float] | None = None
+    paces, costs = [], []
     while begun.poll() is None:
         time.sleep(TICK)
         try:
@@ -127,9 +128,14 @@ def measure(source: Path, output: Path, frames: int, workers: int, bundle: str, 
             count = (now - last[0]) * part
             pace, cost = count / (time.monotonic() - last[1]), count / max(used - last[2], 1e-9)
             print(f"| {now * part} | {pace:.1f} | {cost:.1f} | {worker:.0f} | {own:.0f} |", flush=True)
+            paces.append(pace)
+            costs.append(cost)
             last = now, time.monotonic(), used
     size = sum(file.stat().st_size for file in output.rglob("*.parquet"))
     print(f"\nexit {begun.wait()}; {size / frames:.0f} bytes a frame, the plan among them", flush=True)
+    if len(paces) > 1:
+        pace, cost = np.mean(paces[1:]), np.mean(costs[1:])
+        print(f"without the first line: {pace:.1f} frames a second, {cost:.1f} a CPU second", flush=True)
 
 
 def turns(files: list[Path], bundle: str) -> None:
