@@ -10,11 +10,11 @@ from monai_lesion.errors import InputError
 from monai_lesion.files import replacing
 from monai_lesion.report.calipers import TABLE, caliper_section
 from monai_lesion.report.sections import Section, closing_tables, read_sections
-from monai_lesion.report.study_tables import ALARMS, FOUND, subgroup_tables, training_table
+from monai_lesion.report.study_tables import ALARMS, AT_END, FOUND, subgroup_tables, training_table
 from monai_lesion.report.tables import Table
 
 WIDTH = 10  # columns of a table that is read at a glance
-FIRST = ("network", "Dice", "Dice, 95 % interval", "95 % HD, px", "missed", "false alarms", FOUND, ALARMS)
+FIRST = ("network", "Dice", "Dice, 95 % interval", "95 % HD, px", "missed", "false alarms", FOUND, ALARMS, AT_END)
 REST = "Costs, further measures and the paper's figures"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 

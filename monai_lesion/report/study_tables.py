@@ -18,6 +18,7 @@ from monai_lesion.report.tables import Table, number, p_value
 
 OTHER_DATA, CPU_TIME = "paper, other data", "CPU, ms"
 FOUND, ALARMS = "lesions found", "false alarms without lesion"
+AT_END = "change at the end"
 EPOCHS = 20  # rows of a table of the training
 
 
@@ -46,6 +47,7 @@ def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
                 _spread_cells(spread(trials, "hd95_monai"), ".2f")[0],
                 *(_counts(trials, flag) for flag in FAILURES),
                 *_lesion_cells(trials),
+                _change_at_end(trials),
                 *paper_results(study.table, entry, first.record.get("network_def")),
             ]
         )
@@ -53,12 +55,26 @@ def results_table(study: StudyRecords, costs: Mapping[str, Costs]) -> Table:
     columns = ["network", "parameters", f"GFLOP at {_size(first)}", CPU_TIME, "weight decay", "seeds"]
     columns += ["Dice", "Dice, 95 % interval", "95 % HD, px", "95 % HD, 95 % interval", "95 % HD (MONAI), px"]
     optional = [CPU_TIME, f"Dice ({OTHER_DATA})", f"95 % HD ({OTHER_DATA})"]  # left out where there is nothing in them
-    columns += ["missed", "false alarms", FOUND, ALARMS, *optional[1:]]
-    table = _without_empty(Table(study.title or study.name, columns, rows), [*optional, FOUND, ALARMS])
+    columns += ["missed", "false alarms", FOUND, ALARMS, AT_END, *optional[1:]]
+    table = _without_empty(Table(study.title or study.name, columns, rows), [*optional, FOUND, ALARMS, AT_END])
     note = _note(first, [trial for trials in networks.values() for trial in trials])
+    if AT_END in table.columns:
+        note += (
+            " Change at the end: mean validation Dice over the last sixth of the epochs, less that of the sixth before."
+        )
     if CPU_TIME in table.columns:
         note += " CPU: one image in float32 in PyTorch on the machine of the report, median of five."
     return replace(table, note=note)
+
+
+def _change_at_end(trials: Sequence[TrialRecord]) -> str:
+    """By how much the validation Dice still rose in the last third of the epochs; empty for short trainings."""
+    changes = []
+    for trial in trials:
+        scores, sixth = [row["val_mean_dice"] for row in trial.log if "val_mean_dice" in row], len(trial.log) // 6
+        if sixth and len(scores) == len(trial.log):
+            changes.append((sum(scores[-sixth:]) - sum(scores[-2 * sixth : -sixth])) / sixth)
+    return f"{sum(changes) / len(changes):+.3f}" if changes else ""
 
 
 def _without_empty(table: Table, optional: Sequence[str]) -> Table:

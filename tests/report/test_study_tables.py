@@ -76,6 +76,18 @@ def test_a_long_training_is_told_in_few_rows_the_last_among_them(tmp_path):
     assert table.rows[-1] == ["93", "0.800", "0.011", "0.200", "2.0"]
 
 
+def test_the_table_says_whether_a_training_was_still_rising(tmp_path):
+    output = make_study(tmp_path, networks=["U-net"], seeds=[0])
+    (log,) = output.glob("trials/*/*/models/metrics.csv")
+    rows = [f"{epoch},0.8,0.7,{0.5 + 0.01 * max(epoch, 8)}" for epoch in range(1, 13)]
+    log.write_text("\n".join(["epoch,train_loss,val_loss,val_mean_dice", *rows]) + "\n")
+    (study,) = load_studies([output])
+    table = results_table(study, {})
+    assert table.rows[0][table.columns.index("change at the end")] == "+0.020"  # (11 + 12) / 2 less (9 + 10) / 2
+    log.write_text("\n".join(["epoch,train_loss,val_loss,val_mean_dice", *rows[:5]]) + "\n")
+    assert "change at the end" not in results_table(load_studies([output])[0], {}).columns
+
+
 def test_images_without_a_lesion_and_with_several_are_told_apart(tmp_path):
     output = make_study(tmp_path / "study", networks=["U-net"], seeds=[0])
     (file,) = output.glob("trials/*/*/evaluation/per_image.csv")
