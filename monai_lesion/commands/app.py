@@ -167,8 +167,8 @@ def predict(
         raise InputError("--accept", f"must be one or more of {', '.join(DECISIONS)}", got=", ".join(unknown))
     segmenter = open_segmenter(network)
     if accepted and segmenter.trust is None:
-        fix = "Calibrate it first: monai-lesion calibrate"
-        raise InputError("--accept", "needs a network with a calibration", got="one without", fix=fix)
+        fix = "Calibrate it, and let it run as it was calibrated: one view, no int8"
+        raise InputError("--accept", "needs the decisions of a calibrated network", got=segmenter.untrusted, fix=fix)
     table = len(files) > 1 or any(os.path.isdir(file) for file in files)
     try:
         segment_files(

@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_lesion._version import NOTICE
 from monai_lesion.errors import InputError
 from monai_lesion.files import replacing_folder
+from monai_lesion.machine.loggers import no_less_than
 from monai_lesion.machine.packages import load_package
 from monai_lesion.models import client
 from monai_lesion.models.descriptions import LICENCE, ModelDescription
@@ -68,7 +70,8 @@ def export_model(
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(folder, "must be a new or empty folder", got="a folder with files in it")
-    plain = LesionSegmenter(segmenter.network, steps, device="cpu")
+    with no_less_than(logging.WARNING):  # it would say of itself that it carries no calibration
+        plain = LesionSegmenter(segmenter.network, steps, device="cpu")
     origin = segmenter.folder.description if segmenter.folder is not None else None
     with replacing_folder(folder) as partial:
         description = write_model_folder(

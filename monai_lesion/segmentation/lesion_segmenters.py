@@ -136,7 +136,7 @@ class LesionSegmenter(Segmenter):
         calibration = None if self.folder is None else self.folder.description.calibration
         computed = self.settings["runtime"].split(" ")[-1]
         if calibration is None:
-            why = "the model carries no calibration (monai-lesion calibrate makes one)"
+            why = self.untrusted
         elif computed == "int8" and (self.folder is None or self.folder.description.precision != "int8"):
             why = "the model was calibrated in fp32, and runs in int8"
         elif execution.views > 1:
@@ -146,7 +146,8 @@ class LesionSegmenter(Segmenter):
             logger.info("trust: %s", trust)
             return trust
         if execution.group is not None:
-            raise InputError("group", "needs a model with a calibration", got=execution.group)
+            raise InputError("group", "needs a model with a calibration", got=why)
+        self.untrusted = why
         logger.info("trust: %s, for %s", UNCALIBRATED, why)
         return None
 

@@ -52,11 +52,13 @@ class Segmenter(ABC):
         crop: whether the network sees only the largest region of 2-D tissue that the DICOM header names.
         settings: everything else that decides the mask, such as the threshold, for DICOM objects.
         trust: gives each result decision, trust and intervals; None without a calibration.
+        untrusted: why not, where it is None.
     """
 
     crop: bool
     settings: Mapping[str, str]
     trust: Trust | None = None
+    untrusted: str = "the model carries no calibration (monai-lesion calibrate makes one)"
 
     @property
     @abstractmethod

@@ -135,24 +135,24 @@ def _token(file: Path) -> str:
 
 
 def writable(folder: Path, *, lock: bool = True) -> str:
-    """Write into a folder, made when absent.
+    """Write into a folder, or into the one in which it is to be made; nothing stays behind.
 
     Raises:
         InputError: when that fails, or with ``lock`` when a service uses it.
     """
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(prefix=".check-", dir=folder) as probe:
+        with tempfile.NamedTemporaryFile(prefix=".check-", dir=place) as probe:
             probe.write(b"x")
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
         raise InputError(folder, "must be a folder that can be written", got=error.strerror) from error
-    if lock:
+    if lock and (folder / ".lock").exists():  # made by whoever runs the service, whose own it must be
         from monai_lesion.pacs.queues import locked
 
         locked(folder).release()
-    return f"{folder} can be written"
+    return f"{folder} can be {'written' if place == folder else 'made'}"
 
 
 def free(host: str, port: int) -> str:
