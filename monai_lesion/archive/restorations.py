@@ -180,6 +180,9 @@ def write_dicom(
     for row in results.select(where, rows):
         count += 1
         try:
+            if row["error"] is None and row["instance_uid"] is None:
+                fix = 'Select rows by --where "instance_uid IS NOT NULL"'
+                raise InputError(f"row {row['row']}", "must come from a DICOM file", got=row["path"], fix=fix)
             restore(row, results.record, credentials=credentials).save(folder, formats, overwrite=overwrite)
         except InputError as error:
             name = f"row {row['row']}: "

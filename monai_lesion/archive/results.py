@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_lesion.archive.jobs import Record, read_record
+from monai_lesion.archive.jobs import FILE, Record, read_record
 from monai_lesion.archive.parts import FOLDER, part_file
 from monai_lesion.archive.schemas import NAMES, PLACES, load_arrow
 from monai_lesion.errors import InputError
@@ -37,7 +37,7 @@ class Results:
             InputError: when it is none, of another version, or has no rows yet.
         """
         folder = Path(output).absolute()
-        record = read_record(folder)
+        record = read_record(folder) if (folder / FILE).is_file() else None
         if record is None or not any((folder / FOLDER).glob("*/part-*.parquet")):
             fix = "Make some: monai-lesion archive SOURCE --output FOLDER"
             raise InputError(folder, "must hold results of an archive", got="none", fix=fix)

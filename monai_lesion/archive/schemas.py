@@ -71,7 +71,7 @@ COLUMNS = (
     Column("calibration", "string", "where millimetres come from, or why there are none"),
     Column("remarks", "string", "what a reader must know, such as a lesion outside the tissue"),
     Column("mask", "mask", "`size` (rows, columns) and `counts`: COCO's compressed run lengths; null without a lesion"),
-    Column("network", "string", "name of the network"),
+    Column("network", "string", "the network in words, shortened to 64 characters"),
     Column("weights_id", "string", "identity of its weights"),
     Column("runtime", "string", "what ran it, and its precision"),
     Column("milliseconds", "double", "from the file to this row"),

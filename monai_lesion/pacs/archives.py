@@ -383,7 +383,8 @@ def _reason(error: Exception) -> str:
             break
         cause = inner
     text = getattr(cause, "strerror", None) or str(cause).rsplit(": ", 1)[-1]
-    return str(text).split("] ")[-1] or type(error).__name__
+    text = str(text).split("] ")[-1]
+    return (text if "(" in text else text.rstrip(")")) or type(error).__name__
 
 
 def why_silent(archive: Archive) -> str:

@@ -356,7 +356,10 @@ def _converted(
 
         root, weights = bundle_folder(), root / WEIGHTS
     if not (root / "configs" / "inference.json").is_file():
-        fix = f"You can also name a model folder or a network that comes with the package: {', '.join(preset_names())}"
+        names = preset_names()
+        fix = f"You can also name a model folder or a network that comes with the package: {', '.join(names)}"
+        if str(root) in names:
+            fix = f'A network that comes with the package is LesionSegmenter.from_preset("{root}")'
         raise InputError(root, "must be a bundle with configs/inference.json", got="no such file", fix=fix)
     from monai_lesion.models.bundle_networks import read_bundle
 

@@ -362,6 +362,7 @@ class Segmentation:
             "decision": self.decision,
             "trust": None if self.trust is None else round(self.trust, 4),
             "intervals": intervals and {name: each.to_dict() for name, each in intervals.items()},
+            "model": known.get("model"),
             "network": None if by is None else by.name,
             "weights_id": None if by is None else by.weights,
             "runtime": known.get("runtime"),

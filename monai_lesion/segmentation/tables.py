@@ -22,7 +22,7 @@ SIZES = [
     *("area_mm2", "area_px2"),
 ]
 FACTS = ("found", "decision", "trust", "mean_probability")
-ORIGIN = ("calibration", "rows", "columns", "network", "weights_id", "runtime")
+ORIGIN = ("calibration", "rows", "columns", "model", "network", "weights_id", "runtime")
 COLUMNS = ("name", "image", "frame", *FACTS, *SIZES, "components", "at_border", *ORIGIN, "error")
 
 

@@ -93,6 +93,8 @@ def test_dicom_objects_are_byte_for_byte_those_of_the_segmenter(model, tmp_path)
     assert (tmp_path / "expected" / "x.sr.dcm").exists()
     with pytest.raises(InputError, match=r"rows: 2 of 3 could not be made into DICOM objects:\n  row 0: must have"):
         write_dicom(tmp_path / "out", tmp_path / "all", where="true")
+    with pytest.raises(InputError, match=r"must come from a DICOM file, got .*plain\.png. Select rows by --where"):
+        write_dicom(tmp_path / "out", tmp_path / "none", rows=[rows["plain.png"]["row"]])
     assert len(list((tmp_path / "all").iterdir())) >= 1
     with pytest.raises(InputError, match="must select rows, got none"):
         write_dicom(tmp_path / "out", tmp_path / "none", where="false")

@@ -52,3 +52,6 @@ def test_a_condition_reads_no_other_file(results, tmp_path):
 def test_a_folder_without_results_is_told(tmp_path):
     with pytest.raises(InputError, match="must hold results of an archive, got none"):
         Results.open(tmp_path / "none")
+    (tmp_path / "a.png").touch()
+    with pytest.raises(InputError, match=r"must hold results of an archive, got none\. Make some"):
+        Results.open(tmp_path)

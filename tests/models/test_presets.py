@@ -181,3 +181,17 @@ def test_a_preset_refuses_what_belongs_to_a_bundle(more, picture, tmp_path):
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match="must be one of clinic, pocket, got pokcet"):
         LesionSegmenter.from_preset("pokcet")
+    with pytest.raises(InputError, match=r'A network that comes with the package is .*from_preset\("pocket"\)'):
+        LesionSegmenter.from_bundle("pocket")
+
+
+def test_averaged_views_have_no_trust_and_the_reason_is_told(picture, tmp_path):
+    segmenter = LesionSegmenter.from_preset("pocket", views=2)
+    assert segmenter.trust is None
+    assert segmenter.untrusted == "the model was calibrated on single views, and averages 2"
+    result = segmenter(picture).to_dict()
+    assert (result["model"], result["decision"], result["trust"]) == ("pocket", None, None)
+    options = ["--output", str(tmp_path / "out"), "--bundle", "pocket", "--views", "2", "--accept", "lesion"]
+    told = CliRunner().invoke(app, ["predict", str(picture), *options])
+    rule = "needs the decisions of a calibrated network, got the model was calibrated on single views"
+    assert rule in str(told.exception)

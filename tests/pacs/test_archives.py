@@ -18,7 +18,7 @@ import pydicom
 import pytest
 
 from monai_lesion.errors import InputError
-from monai_lesion.pacs.archives import Archive, ArchiveClosedError, ArchiveError, Instance
+from monai_lesion.pacs.archives import Archive, ArchiveClosedError, ArchiveError, Instance, _reason
 from monai_lesion.pacs.credentials import Credentials
 from monai_lesion.pacs.limits import Limits
 from tests.dicom import make_source
@@ -55,6 +55,12 @@ def test_closed_port_is_named():
         pass
     with pytest.raises(ArchiveClosedError, match="Connection refused"):
         Archive(url, retries=1, wait=0.01).instances("1.2.3")
+
+
+def test_an_unknown_host_is_told_without_the_brackets_of_its_wrappers():
+    cause = OSError("Failed to resolve 'archive' ([Errno -2] Name or service not known)")
+    assert _reason(ConnectionError(ConnectionError(cause))) == "Name or service not known"
+    assert _reason(ConnectionError("it ended (early)")) == "it ended (early)"
 
 
 def test_plain_server_is_no_tls():

@@ -42,6 +42,8 @@ def test_all_is_well_when_peers_answer(tmp_path, monkeypatch, answering):
         text += f'[destinations.web]\nkind = "stow"\nurl = "{archive.url}"\n[pollers.new]\nurl = "{archive.url}"\n'
         found = findings(tmp_path, monkeypatch, text)
     assert [each.fault for each in found.values() if each.fault] == []
+    assert found["queue.folder"].text == f"{tmp_path / 'queue'} can be made"
+    assert not (tmp_path / "queue").exists()  # whoever checks need not be whoever runs it
     assert set(found) == {
         "queue.folder",
         "listener.port",

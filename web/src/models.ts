@@ -5,6 +5,8 @@ import type { TrustCalibration } from "./trust";
 
 export interface ModelDescription extends After {
   name: string;
+  /** The network in words. */
+  network: string;
   weights_id: string;
   input_size: [number, number];
   channel_order: "rgb" | "bgr";

@@ -78,7 +78,8 @@ export function toJson(result: Result): Record<string, unknown> {
     intervals: intervals && Object.fromEntries(Object.entries(intervals).map(
       ([name, { low, high, unit, level }]) => [name, { low: rounded(low), high: rounded(high), unit, level }],
     )),
-    network: result.model.name,
+    model: result.model.name,
+    network: result.model.network,
     weights_id: result.model.weights_id,
     runtime: "onnxruntime-web",
     input_size: result.model.input_size,
@@ -89,7 +90,7 @@ export function toJson(result: Result): Record<string, unknown> {
   };
 }
 
-const COLUMNS = ["image", "frame", "found", "decision", "trust", "long_axis", "short_axis", "area", "unit", "calibration", "network", "weights_id", "edited"];
+const COLUMNS = ["image", "frame", "found", "decision", "trust", "long_axis", "short_axis", "area", "unit", "calibration", "model", "weights_id", "edited"];
 
 /** One line a result, for a spreadsheet; the same columns whatever was found. */
 export function toCsv(results: readonly Result[]): string {
