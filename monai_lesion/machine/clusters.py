@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from typing import Any
 from urllib.parse import urlsplit
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.loggers import no_less_than
 
 CONNECT_SECONDS = 5.0
 START_ATTEMPTS = 5
@@ -43,7 +45,8 @@ def start_ray(where: str, extra: str, address: str | None, *, cpus: int, store_b
     attempts = START_ATTEMPTS if address is None else 1
     for attempt in range(attempts):
         try:
-            ray.init(log_to_driver=False, configure_logging=False, **options)
+            with no_less_than(logging.ERROR, "ray"):  # it warns that nobody else may use what it starts
+                ray.init(log_to_driver=False, configure_logging=False, **options)
             break
         except Exception as error:  # of many kinds
             ray.shutdown()
