@@ -68,21 +68,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def _loggers() -> Iterator[logging.Logger]:
+    yield logging.root
+    yield from (each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger))
+
+
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
     """Commands set up logging for the whole process, and log to the standard error of their test, closed afterwards."""
-    manager, root = logging.root.manager, logging.root
-    loggers = [root, *(each for each in manager.loggerDict.values() if isinstance(each, logging.Logger))]
-    states = [(each, each.level, each.propagate, each.disabled) for each in loggers]
-    least, handlers = manager.disable, root.handlers[:]
+    before = {each.name: (each.level, each.propagate, each.disabled) for each in _loggers()}
+    least, handlers = logging.root.manager.disable, logging.root.handlers[:]
     yield
     logging.disable(least)
-    for each, level, each.propagate, each.disabled in states:
-        if each.level != level:
-            each.setLevel(level)
-    for handler in root.handlers[:]:
+    for each in list(_loggers()):
+        # What a library makes when it is imported stays; our own loggers have no level, whoever made them.
+        if each.name in before or each.name.startswith("monai_lesion"):
+            level, each.propagate, each.disabled = before.get(each.name, (logging.NOTSET, True, False))
+            if each.level != level:
+                each.setLevel(level)
+    for handler in logging.root.handlers[:]:
         if handler not in handlers:
-            root.removeHandler(handler)
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
