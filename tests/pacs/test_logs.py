@@ -41,13 +41,9 @@ def test_lines_have_time_and_level_on_both_ways_and_quote_nobody(tmp_path):
 
 def test_level_that_was_chosen_is_left():
     library = logging.getLogger("pynetdicom")
-    before = library.level
-    try:
-        library.setLevel(logging.INFO)
-        quieten()
-        assert library.level == logging.INFO
-    finally:
-        library.setLevel(before)
+    library.setLevel(logging.INFO)
+    quieten()
+    assert library.level == logging.INFO
 
 
 def test_unknown_level_and_file_that_cannot_be_written_are_refused(tmp_path):
