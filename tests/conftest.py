@@ -73,17 +73,28 @@ def _loggers() -> Iterator[logging.Logger]:
     yield from (each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger))
 
 
+def _ours_as_new() -> None:
+    logging.disable(logging.NOTSET)
+    for each in list(_loggers()):
+        if each is logging.root or each.name.startswith("monai_lesion"):
+            each.propagate, each.disabled = True, False
+            each.setLevel(logging.WARNING if each is logging.root else logging.NOTSET)
+
+
 @pytest.fixture(autouse=True)
 def logs_as_they_were() -> Iterator[None]:
-    """Commands set up logging for the whole process, and log to the standard error of their test, closed afterwards."""
+    """Commands set up logging for the whole process, and log to the standard error of their test, closed afterwards.
+
+    What a fixture of a whole module left is put right before each of its tests, too.
+    """
+    _ours_as_new()
     before = {each.name: (each.level, each.propagate, each.disabled) for each in _loggers()}
-    least, handlers = logging.root.manager.disable, logging.root.handlers[:]
+    handlers = logging.root.handlers[:]
     yield
-    logging.disable(least)
+    _ours_as_new()
     for each in list(_loggers()):
-        # What a library makes when it is imported stays; our own loggers have no level, whoever made them.
-        if each.name in before or each.name.startswith("monai_lesion"):
-            level, each.propagate, each.disabled = before.get(each.name, (logging.NOTSET, True, False))
+        if each.name in before:  # what a library makes when it is imported stays
+            level, each.propagate, each.disabled = before[each.name]
             if each.level != level:
                 each.setLevel(level)
     for handler in logging.root.handlers[:]:

@@ -31,3 +31,58 @@ def test_the_fakes_of_the_attacks_are_as_their_caller_takes_them(tmp_path, monke
     for _ in range(4):
         name, tries, survived = next(rows)
         assert survived == tries, name
+
+
+def entries(**views):
+    return [
+        {"case_id": case, "view": view, "image": f"{case}-{view}.png", "label": "mask.png"}
+        for case, each in views.items()
+        for view in each
+    ]
+
+
+def test_the_price_of_a_leak_is_that_of_the_other_view_alone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import leaks
+
+    content = {
+        "name": "some",
+        "training": entries(a="lr", b="lr", c="l"),
+        "validation": entries(v="lr"),
+        "test": entries(x="lr", y="lr", z="l"),
+    }
+    apart, leaked = leaks.split_twice(content).values()
+    assert [apart[key] for key in ("test", "validation")] == [leaked[key] for key in ("test", "validation")]
+    tested = {entry["image"] for entry in apart["test"]}
+    train, leaky = ({entry["image"] for entry in each["training"]} for each in (apart, leaked))
+    assert len(train) == len(leaky) == 5
+    assert train == {entry["image"] for entry in content["training"]}
+    assert leaky - train == {entry["image"] for entry in content["test"]} - tested - {"z-l.png"}
+    assert sorted(image[0] for image in tested) == ["x", "y"]
+    for each in (apart, leaked):  # a manifest whose cases are in two lists would be refused
+        leaks.write_manifest(each, tmp_path / "one.json")
+        leaks.read_manifest(tmp_path / "one.json")
+
+
+def test_a_leak_has_no_price_without_cases_of_two_views(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import leaks
+
+    with pytest.raises(leaks.InputError, match="must have cases of two views to test"):
+        leaks.split_twice({"name": "some", "training": entries(a="l"), "validation": [], "test": entries(x="l")})
+
+
+def test_the_difference_of_two_splits_is_counted_by_picture(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import leaks
+
+    for split, dice in (("by_patient", (0.5, 0.7)), ("by_picture", (0.6, 0.8))):
+        folder = tmp_path / split / "trials" / "one" / "seed0"
+        folder.mkdir(parents=True)
+        lines = [f"{name}.png,{value}" for name, value in zip("xy", dice, strict=True)]
+        (folder / "per_image.csv").write_text("image,dice\n" + "\n".join(lines) + "\n")
+    (line,) = leaks.compare(tmp_path)
+    assert "2 pictures, Dice 0.600 split by patient, 0.700 by picture, difference +0.100 (+0.100 to" in line
+    (tmp_path / "by_patient" / "trials" / "one" / "seed0" / "per_image.csv").write_text("image,dice\nz.png,1\n")
+    with pytest.raises(leaks.InputError, match="must be tested on the same pictures twice"):
+        leaks.compare(tmp_path)
