@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -147,6 +148,7 @@ def test_the_list_of_classes_is_closed():
 
 @pytest.mark.slow
 def test_a_damaged_model_folder_is_healed_from_the_weights_beside_it(network, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "monai_lesion")
     torch.save(Weights(network.state_dict(), DEFINITION, SIZE).to_dict(), tmp_path / "model.pt")
     write_model_folder(network, tmp_path, steps=Steps(SIZE), network_def=DEFINITION)
     expected = LesionSegmenter.from_bundle(tmp_path)(PICTURE).mask

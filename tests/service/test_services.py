@@ -54,6 +54,7 @@ def test_an_image_goes_through_and_is_forgotten_when_the_archive_reports(tmp_pat
                 assert f"monai_lesion_{line}" in page
             service.write_audit()
     assert len(set(archive.stored)) == 6
+    assert "warm.dcm" not in caplog.text  # nothing is said of the picture that the models begin with
     traces = {}
     for each in caplog.records:
         if getattr(each, "event", "") in ("received", "segmented", "sent", "committed"):
