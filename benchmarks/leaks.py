@@ -63,8 +63,8 @@ def _alone(entry: Mapping[str, Any]) -> Content:
 def scores(folder: Path) -> dict[str, dict[str, float]]:
     """Dice of each picture by trial, as ``study run`` left it."""
     found = {}
-    for file in sorted(folder.glob("trials/*/*/per_image.csv")):
-        trial = file.parent.relative_to(folder / "trials").as_posix()
+    for file in sorted(folder.glob("trials/*/*/evaluation/per_image.csv")):
+        trial = file.parents[1].relative_to(folder / "trials").as_posix()
         with file.open(newline="", encoding="utf-8") as stream:
             found[trial] = {row["image"]: float(row["dice"]) for row in csv.DictReader(stream)}
     return found
