@@ -15,7 +15,6 @@ once with the other views in the place of as many pictures drawn at random. Noth
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from monai_lesion.datasets.manifests import read_manifest, write_manifest
 from monai_lesion.errors import InputError
 from monai_lesion.measures.statistics import bootstrap_interval, paired_test
+from monai_lesion.measures.tables import read_images
 
 SPLITS = ("by_patient", "by_picture")
 Content = dict[str, Any]
@@ -65,8 +65,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for file in sorted(folder.glob("trials/*/*/evaluation/per_image.csv")):
         trial = file.parents[1].relative_to(folder / "trials").as_posix()
-        with file.open(newline="", encoding="utf-8") as stream:
-            found[trial] = {row["image"]: float(row["dice"]) for row in csv.DictReader(stream)}
+        found[trial] = {row["image"]: row["dice"] for row in read_images(file)}
     return found
 
 

@@ -76,15 +76,16 @@ def test_the_difference_of_two_splits_is_counted_by_picture(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import leaks
 
-    for split, dice in (("by_patient", (0.5, 0.7)), ("by_picture", (0.6, 0.8))):
-        folder = tmp_path / split / "trials" / "one" / "seed0" / "evaluation"
-        folder.mkdir(parents=True)
-        lines = [f"{name}.png,{value}" for name, value in zip("xy", dice, strict=True)]
-        (folder / "per_image.csv").write_text("image,dice\n" + "\n".join(lines) + "\n")
+    def write(split, **dice):
+        file = tmp_path / split / "trials" / "one" / "seed0" / "evaluation" / "per_image.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = [f"{name}.png,{value},1,1,0,0" for name, value in dice.items()]
+        file.write_text("\n".join(["image,dice,hd95,hd95_monai,missed,false_alarm", *rows]))
+
+    write("by_patient", x=0.5, y=0.7)
+    write("by_picture", x=0.6, y=0.8)
     (line,) = leaks.compare(tmp_path)
     assert "2 pictures, Dice 0.600 split by patient, 0.700 by picture, difference +0.100 (+0.100 to" in line
-    (tmp_path / "by_patient" / "trials" / "one" / "seed0" / "evaluation" / "per_image.csv").write_text(
-        "image,dice\nz.png,1\n"
-    )
+    write("by_patient", z=1)
     with pytest.raises(leaks.InputError, match="must be tested on the same pictures twice"):
         leaks.compare(tmp_path)

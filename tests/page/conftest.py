@@ -80,7 +80,7 @@ class Site:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.split("?")[0].lstrip("/") or "index.html"
-                asked.append(path)
+                asked.append(self.path.lstrip("/"))
                 if path not in content:
                     self.send_error(404)
                     return
