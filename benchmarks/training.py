@@ -5,8 +5,9 @@
 One training step (forward, loss, backward, AdamW) in float32 contiguous, float32 channels-last and bfloat16
 channels-last, taken in turns, in CPU time; then what ``amp: "auto"`` would choose, by the same few steps that a
 training measures when it begins. All of it three times, in processes of their own: with what the processor has,
-limited to AVX-512 with bfloat16 (no AMX), and limited to AVX2, as most desktops are. Then the input: pictures cached,
-with the paper's augmentation and with that of the converging recipe.
+limited to AVX-512 with bfloat16 (no AMX), and limited to AVX2, as most desktops are. Then the first again where freed
+memory goes back to the system, as it does outside a training (``machine.memory.keep_freed_memory``). Then the input:
+pictures cached, with the paper's augmentation and with that of the converging recipe.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.data import CacheDataset, DataLoader
 
 from monai_lesion.datasets.manifests import load_manifest
+from monai_lesion.machine.memory import keep_freed_memory
 from monai_lesion.machine.processors import processor
 from monai_lesion.networks import LighterUNet, LightUNet, UNet
 from monai_lesion.phantoms.files import write_phantoms
@@ -75,6 +78,8 @@ def build(options: argparse.Namespace) -> torch.nn.Module:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """The settings under this process's limit, and the choice of ``auto``."""
+    if options.child == "keep":
+        keep_freed_memory()
     steps = [Step(options, setting) for setting in SETTINGS]
     for step in steps:  # warm-up
         step()
@@ -84,9 +89,9 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     return {"seconds": dict(zip(SETTINGS, best, strict=True)), "gain": gain, "low": gain is None or gain > GAIN}
 
 
-def report(limit: str, found: dict[str, object], images: int) -> None:
+def report(limit: str, found: dict[str, Any], images: int) -> None:
     """Print one table."""
-    seconds: dict[str, float] = found["seconds"]  # type: ignore[assignment]
+    seconds: dict[str, float] = found["seconds"]
     chosen, fastest = CHOICES[bool(found["low"])], min(seconds.values())
     reason = "AMX" if found["gain"] is None else f"measured {found['gain']:.2f} times as fast in bfloat16"
     print(f"{limit}:")
@@ -95,6 +100,16 @@ def report(limit: str, found: dict[str, object], images: int) -> None:
         mark = f"  <- auto ({reason})" if setting == chosen else ""
         print(f"  {setting:25}{1e3 * each / images:8.1f} ms an image {ratio:6.2f} x{mark}")
     print(f"  auto against the fastest {seconds[chosen] / fastest:6.2f} x its time (wanted: 1.05 or less)")
+
+
+def run_child(memory: str, limit: str | None) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
+    if limit:
+        environment["ONEDNN_MAX_CPU_ISA"] = limit
+    command = [sys.executable, __file__, *sys.argv[1:], "--child", memory]
+    answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    return json.loads(answer.splitlines()[-1])
 
 
 def milliseconds(run: Callable[[], int]) -> float:
@@ -137,20 +152,20 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("keep", "give-back"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(measure(options)))
         return
     print(f"{processor()}; {torch.get_num_threads()} threads")
     print(f"{options.network}, width {options.width}, {options.batch_size} images of {options.size} x {options.size}:")
-    for name, limit in LIMITS.items():
-        environment = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
-        if limit:
-            environment["ONEDNN_MAX_CPU_ISA"] = limit
-        command = [sys.executable, __file__, *sys.argv[1:], "--child"]
-        answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-        report(name, json.loads(answer.splitlines()[-1]), options.batch_size)
+    results = {name: run_child("keep", limit) for name, limit in LIMITS.items()}
+    for name, found in results.items():
+        report(name, found, options.batch_size)
+    given_back, kept = run_child("give-back", None), results["as it is"]
+    chosen = CHOICES[bool(kept["low"])]
+    ratio = given_back["seconds"][chosen] / kept["seconds"][chosen]
+    print(f"as it is, {chosen}: freed memory kept {ratio:.2f} x as fast as given back to the system")
     print("input, pictures cached:")
     inputs(options)
 

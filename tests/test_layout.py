@@ -38,7 +38,6 @@ TESTED_ELSEWHERE = {  # what a test file of its own would only repeat, and the t
     "label.server.strategies": "label/test_server.py",
     "label.server.tasks": "label/test_server.py",
     "label.server.trusts": "label/test_server.py",
-    "machine.memory": "benchmark/test_reports.py",
     "phantoms.scanners": "phantoms/test_cases.py",
     "report.paper": "study/test_specifications.py",
     "report.sections": "report/test_documents.py",
