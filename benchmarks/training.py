@@ -159,9 +159,10 @@ def main() -> None:
         return
     print(f"{processor()}; {torch.get_num_threads()} threads")
     print(f"{options.network}, width {options.width}, {options.batch_size} images of {options.size} x {options.size}:")
-    results = {name: run_child("keep", limit) for name, limit in LIMITS.items()}
-    for name, found in results.items():
-        report(name, found, options.batch_size)
+    results = {}
+    for name, limit in LIMITS.items():
+        results[name] = run_child("keep", limit)
+        report(name, results[name], options.batch_size)
     given_back, kept = run_child("give-back", None), results["as it is"]
     chosen = CHOICES[bool(kept["low"])]
     ratio = given_back["seconds"][chosen] / kept["seconds"][chosen]
