@@ -2,12 +2,13 @@
 
     python benchmarks/training.py [--network light_unet] [--width 0.125] [--size 128] [--batch-size 8] [--repeats 5]
 
-One training step (forward, loss, backward, AdamW) in float32 contiguous, float32 channels-last and bfloat16
-channels-last, taken in turns, in CPU time; then what ``amp: "auto"`` would choose, by the same few steps that a
-training measures when it begins. All of it three times, in processes of their own: with what the processor has,
-limited to AVX-512 with bfloat16 (no AMX), and limited to AVX2, as most desktops are. Then the first again where freed
-memory goes back to the system, as it does outside a training (``machine.memory.keep_freed_memory``). Then the input:
-pictures cached, with the paper's augmentation and with that of the converging recipe.
+One training step (forward, loss, backward, AdamW) in float32 channels-last, bfloat16 channels-last (where the processor
+has bfloat16) and float32 contiguous, taken in turns, in CPU time; then what ``amp: "auto"`` would choose, by the same
+few steps that a training measures when it begins. All of it three times, in processes of their own: with what the
+processor has, limited to AVX-512 with bfloat16 (no AMX), and limited to AVX2, as most desktops are. Then the first
+again where freed memory goes back to the system, as it does outside a training
+(``machine.memory.keep_freed_memory``). Then the input: pictures cached, with the paper's augmentation and with that of
+the converging recipe.
 """
 
 from __future__ import annotations
@@ -38,23 +39,28 @@ from monai_lesion.training.batches import TrainingBatch
 from monai_lesion.training.inferers import MixedPrecisionInferer
 from monai_lesion.training.losses import MaskAndTrustLoss
 from monai_lesion.training.negatives import RemoveLesions
-from monai_lesion.training.precisions import GAIN, PICTURES, has_amx, measured_gain
+from monai_lesion.training.precisions import (
+    BFLOAT16,
+    CONTIGUOUS,
+    PICTURES,
+    Way,
+    chosen,
+    has_amx,
+    measured_seconds,
+    ways,
+)
 
 LIMITS = {"as it is": None, "AVX-512 with bfloat16": "AVX512_CORE_BF16", "AVX2": "AVX2"}
-SETTINGS = ("float32, contiguous", "float32, channels-last", "bfloat16, channels-last")
-CHOICES = {False: SETTINGS[1], True: SETTINGS[2]}
 NETWORKS = {"unet": UNet, "light_unet": LightUNet, "lighter_unet": LighterUNet}
 
 
 class Step:
     """One training step of a network of its own."""
 
-    def __init__(self, options: argparse.Namespace, setting: str) -> None:
+    def __init__(self, options: argparse.Namespace, way: Way) -> None:
         torch.manual_seed(0)
-        self.contiguous = setting == SETTINGS[0]
-        layout = torch.contiguous_format if self.contiguous else torch.channels_last
-        self.network = build(options).to(memory_format=layout)
-        self.inferer, self.loss = MixedPrecisionInferer(setting == SETTINGS[2]), MaskAndTrustLoss()
+        self.network = build(options).to(memory_format=way.layout)
+        self.inferer, self.loss = MixedPrecisionInferer(way), MaskAndTrustLoss()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
         self.images = torch.rand(options.batch_size, 3, options.size, options.size)
         self.labels = (torch.rand(options.batch_size, 1, options.size, options.size) > 0.8).float()
@@ -63,9 +69,7 @@ class Step:
         """Take the step; give its CPU seconds."""
         start = time.process_time()
         self.optimizer.zero_grad()
-        # The inferer is channels-last always.
-        outputs = self.network(self.images) if self.contiguous else self.inferer(self.images, self.network)
-        self.loss(outputs, self.labels).backward()
+        self.loss(self.inferer(self.images, self.network), self.labels).backward()
         self.optimizer.step()
         return time.process_time() - start
 
@@ -80,26 +84,25 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     """The settings under this process's limit, and the choice of ``auto``."""
     if options.child == "keep":
         keep_freed_memory()
-    steps = [Step(options, setting) for setting in SETTINGS]
+    steps = [Step(options, way) for way in ways()]
     for step in steps:  # warm-up
         step()
     times = [[step() for step in steps] for _ in range(options.repeats)]
     best = [min(column) for column in zip(*times, strict=True)]
-    gain = None if has_amx() else measured_gain(build(options), (PICTURES, 3, options.size, options.size))
-    return {"seconds": dict(zip(SETTINGS, best, strict=True)), "gain": gain, "low": gain is None or gain > GAIN}
+    shape = (PICTURES, 3, options.size, options.size)
+    auto = BFLOAT16 if has_amx() else chosen(measured_seconds(build(options), shape))
+    return {"seconds": {str(way): taken for way, taken in zip(ways(), best, strict=True)}, "auto": str(auto)}
 
 
 def report(limit: str, found: dict[str, Any], images: int) -> None:
     """Print one table."""
     seconds: dict[str, float] = found["seconds"]
-    chosen, fastest = CHOICES[bool(found["low"])], min(seconds.values())
-    reason = "AMX" if found["gain"] is None else f"measured {found['gain']:.2f} times as fast in bfloat16"
+    plain, fastest = str(CONTIGUOUS), min(seconds.values())
     print(f"{limit}:")
-    for setting, each in seconds.items():
-        ratio = seconds[SETTINGS[0]] / each
-        mark = f"  <- auto ({reason})" if setting == chosen else ""
-        print(f"  {setting:25}{1e3 * each / images:8.1f} ms an image {ratio:6.2f} x{mark}")
-    print(f"  auto against the fastest {seconds[chosen] / fastest:6.2f} x its time (wanted: 1.05 or less)")
+    for way, each in seconds.items():
+        mark = "  <- auto" if way == found["auto"] else ""
+        print(f"  {way:25}{1e3 * each / images:8.1f} ms an image {seconds[plain] / each:6.2f} x{mark}")
+    print(f"  auto against the fastest {seconds[found['auto']] / fastest:6.2f} x its time (wanted: 1.05 or less)")
 
 
 def run_child(memory: str, limit: str | None) -> dict[str, Any]:
@@ -164,9 +167,8 @@ def main() -> None:
         results[name] = run_child("keep", limit)
         report(name, results[name], options.batch_size)
     given_back, kept = run_child("give-back", None), results["as it is"]
-    chosen = CHOICES[bool(kept["low"])]
-    ratio = given_back["seconds"][chosen] / kept["seconds"][chosen]
-    print(f"as it is, {chosen}: freed memory kept {ratio:.2f} x as fast as given back to the system")
+    ratio = given_back["seconds"][kept["auto"]] / kept["seconds"][kept["auto"]]
+    print(f"as it is, {kept['auto']}: freed memory kept {ratio:.2f} x as fast as given back to the system")
     print("input, pictures cached:")
     inputs(options)
 

@@ -16,11 +16,11 @@ Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Channels-last and, on a CPU, bfloat16 where it is wanted; outputs are float32.
+    """On a CPU in bfloat16 where it is wanted, pictures laid out in memory as is faster; outputs are float32.
 
-    MONAI's engines autocast only on CUDA (their ``amp``). Channels-last is at least as fast on every processor;
-    whether bfloat16 is depends on the processor (:mod:`monai_lesion.training.precisions`). Losses move in coarse steps
-    in bfloat16, hence float32 out.
+    MONAI's engines autocast only on CUDA (their ``amp``). Whether bfloat16 is faster depends on the processor, and the
+    layout on the network too (:mod:`monai_lesion.training.precisions`). Losses move in coarse steps in bfloat16, hence
+    float32 out.
 
     MONAI's metadata stays outside the network: carried through each layer it costs a third of a training step. The
     logits of an evaluation get that of the pictures back, for ``Invertd`` needs it.
@@ -28,7 +28,8 @@ class MixedPrecisionInferer(SimpleInferer):
     A network may return several tensors, logits first; all come back.
 
     Args:
-        amp: whether to autocast on a CPU; a condition, so that it may be decided after this is made.
+        amp: whether to autocast on a CPU; a condition, so that it may be decided after this is made. Its ``layout`` is
+            that of the pictures; a condition without one means channels-last.
     """
 
     def __init__(self, amp: Any = True) -> None:
@@ -39,7 +40,7 @@ class MixedPrecisionInferer(SimpleInferer):
         """Run ``network`` on ``inputs`` ``(B, C, H, W)``."""
         pixels = plain(inputs)
         if pixels.dim() == 4:
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            pixels = pixels.contiguous(memory_format=getattr(self.amp, "layout", torch.channels_last))
         if self.amp and pixels.device.type == "cpu":
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 outputs = network(pixels, *args, **kwargs)

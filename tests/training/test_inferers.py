@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 from monai_lesion.errors import CheckpointError
 from monai_lesion.networks import LighterUNet
 from monai_lesion.training.inferers import LogitsInferer, MixedPrecisionInferer
+from monai_lesion.training.precisions import WAYS
 
 
 class Watcher(torch.nn.Module):
@@ -43,6 +44,14 @@ def test_runs_a_cpu_as_told_and_gives_float32_logits(amp, seen, kind):
     logits = MixedPrecisionInferer(amp)(kind(torch.rand(2, 3, 16, 18)), network)
     assert network.seen == seen
     assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_pictures_are_laid_out_as_the_condition_says(way):
+    network = Watcher()
+    MixedPrecisionInferer(way)(torch.rand(2, 3, 16, 18), network)
+    assert network.seen["channels_last"] is (way.layout == torch.channels_last)
+    assert network.seen["autocast"] is way.low
 
 
 def test_gradients_reach_float32_weights_through_bfloat16():
