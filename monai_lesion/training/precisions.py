@@ -54,7 +54,7 @@ class Precision:
 
     bfloat16 is two to three times as fast as float32 on a processor with AMX, about as fast or faster with
     ``avx512_bf16`` alone, and up to eleven times slower where the processor has neither. There, in float32, networks of
-    regular or grouped convolutions train up to 1.6 times as fast contiguous, and depthwise ones 1.5 times as fast
+    regular or grouped convolutions train up to 1.5 times as fast contiguous, and depthwise ones 1.5 times as fast
     channels-last. So ``"auto"`` is decided when the training begins (:class:`ChoosePrecision`) and kept in its
     checkpoint; until then, and where it is forced, it is channels-last.
 
