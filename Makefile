@@ -33,11 +33,11 @@ test: unit
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)) and "Python 3.10 or 3.11 is needed, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt torch
-	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy pytest setuptools tensorboard
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e . medpy pytest pytest-xdist setuptools tensorboard
 	@touch $@
 
 test-oldest: .venv-oldest/ready
-	.venv-oldest/bin/python -m pytest -m 'not slow' --ignore=monai_lesion/dicom --ignore=monai_lesion/pacs --ignore=monai_lesion/page --ignore=monai_lesion/service --ignore=monai_lesion/measures/reliability.py
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -m 'not slow' -n 2 --dist loadfile --ignore=monai_lesion/dicom --ignore=monai_lesion/pacs --ignore=monai_lesion/page --ignore=monai_lesion/service --ignore=monai_lesion/measures/reliability.py
 
 # Two processes of one thread each; a file's tests stay together, for they share what is costly to make.
 unit: setup
