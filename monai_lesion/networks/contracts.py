@@ -91,6 +91,17 @@ def logits_of(output: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
     return output if isinstance(output, torch.Tensor) else output[0]
 
 
+def refuse_volumes(name: str, spatial_dims: int) -> None:
+    """Check that a network of images is not asked for volumes.
+
+    Raises:
+        InputError: when ``spatial_dims`` is not 2.
+    """
+    if spatial_dims != 2:
+        fix = "The U-nets and FCN take volumes"
+        raise InputError("spatial_dims", f"must be 2 for {name}", got=spatial_dims, fix=fix)
+
+
 def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
     """Pad every side with zeros, half before and half after, to a multiple."""
     padding: list[int] = []

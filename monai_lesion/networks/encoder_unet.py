@@ -11,7 +11,7 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.networks.blocks import Stage, Up
-from monai_lesion.networks.contracts import SegmentationNetwork, crop_like, pad_to_multiple
+from monai_lesion.networks.contracts import SegmentationNetwork, crop_like, pad_to_multiple, refuse_volumes
 from monai_lesion.networks.efficientnet_lite import EfficientNetLite, load_imagenet, normalisation
 
 DECODER_CHANNELS = (128, 64, 48, 32, 16)
@@ -79,9 +79,7 @@ class EncoderUNet(SegmentationNetwork):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(spatial_dims, in_channels, out_channels, dropout)
-        if spatial_dims != 2:
-            fix = "The U-nets and FCN take volumes"
-            raise InputError("spatial_dims", "must be 2 for EncoderUNet", got=spatial_dims, fix=fix)
+        refuse_volumes("EncoderUNet", spatial_dims)
         if encoder_weights not in ("imagenet", None):
             raise InputError("encoder_weights", 'must be "imagenet" or None', got=repr(encoder_weights))
         if encoder_weights is not None and in_channels != 3:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from monai_lesion.networks.cmunext import CMUNeXt
 from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
 from monai_lesion.networks.efficientnet_lite import ENCODERS, OUTPUT_STRIDES, EfficientNetLite
 from monai_lesion.networks.encoder_unet import DECODER_CHANNELS, EncoderUNet
@@ -17,6 +18,7 @@ from monai_lesion.networks.ensembles import Ensemble
 from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.trust_heads import TrustHeads
 from monai_lesion.networks.unet import ENCODER_CHANNELS, LighterUNet, LightUNet, UNet
+from monai_lesion.networks.unext import UNeXt
 
 _DEFAULTS = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1, "hidden": 64}
 _PACKAGE = "monai_lesion.networks"
@@ -55,6 +57,7 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[nn.Module], di
         "encoder.0.0.weight",
         "backbone.early.0.0.weight",
         "encoder.levels.0.0.0.weight",
+        "stem.conv.weight",
     )
     start = next((name for name in starts if name in shapes), "")
     first, head = shapes.get(start, ()), shapes.get("head.weight", ())
@@ -62,11 +65,13 @@ def identify(shapes: Mapping[str, tuple[int, ...]]) -> tuple[type[nn.Module], di
         return None
     arguments: dict[str, Any] = {"spatial_dims": len(head) - 2, "in_channels": first[1], "out_channels": head[0]}
     if start == starts[2]:
-        return FCN, arguments
+        return (UNeXt if "encoder.3.mlp.first.weight" in shapes else FCN), arguments
     if start == starts[3]:
         return DeepLabV3Plus, arguments | {"backbone": "resnet101" if first[0] == 64 else "mobilenetv2"}
     if start == starts[4]:
         return _identify_encoder_unet(shapes, arguments)
+    if start == starts[5]:
+        return CMUNeXt, arguments
     width = shapes.get("encoder.0.set1.norm.weight", ENCODER_CHANNELS)[0] / ENCODER_CHANNELS[0]
     if width != 1:
         arguments["width"] = width

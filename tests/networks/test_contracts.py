@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from monai_lesion.errors import CheckpointError, InputError
-from monai_lesion.networks import FCN, DeepLabV3Plus, EncoderUNet, LighterUNet, LightUNet, TrustHeads, UNet, logits_of
+from monai_lesion.networks import (
+    FCN,
+    CMUNeXt,
+    DeepLabV3Plus,
+    EncoderUNet,
+    LighterUNet,
+    LightUNet,
+    TrustHeads,
+    UNet,
+    UNeXt,
+    logits_of,
+)
 from monai_lesion.networks.checkpoints import load_weights
 from monai_lesion.networks.recognition import describe
 from tests.networks.conversions import onnx_session, torchscript_copy
@@ -25,8 +36,10 @@ BUILDERS = {
         output_stride=16,
         **options,
     ),
+    "UNeXt": UNeXt,
+    "CMUNeXt": CMUNeXt,
 }
-ONE_OF_EACH = ["FCN-8s", "DeepLab v3+", "EncoderUNet"]
+ONE_OF_EACH = ["FCN-8s", "DeepLab v3+", "EncoderUNet", "UNeXt", "CMUNeXt"]
 ALL = [
     pytest.param(name, marks=[pytest.mark.slow] if name in ("FCN-32s", "FCN-8s", "EncoderUNet") else [])
     for name in BUILDERS
@@ -174,6 +187,8 @@ def test_channels_last_bfloat16_gives_nearly_the_same_logits(network):
         (FCN, {"spatial_dims": 3, "in_channels": 1}, "FCN(spatial_dims=3, in_channels=1)"),
         (DeepLabV3Plus, {}, "DeepLabV3Plus(backbone='resnet101')"),
         (DeepLabV3Plus, {"backbone": "mobilenetv2"}, "DeepLabV3Plus(backbone='mobilenetv2')"),
+        (UNeXt, {"in_channels": 1}, "UNeXt(in_channels=1)"),
+        (CMUNeXt, {"out_channels": 2}, "CMUNeXt(out_channels=2)"),
         (UNet, {"width": 0.5}, "UNet(width=0.5)"),
         (LightUNet, {"width": 0.125}, "LightUNet(width=0.125)"),
         (LighterUNet, {"width": 0.25, "group_size": 8}, "LighterUNet(width=0.25, group_size=8)"),
