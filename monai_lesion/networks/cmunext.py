@@ -31,12 +31,12 @@ class ConvSet(nn.Sequential):
 
 
 class LargeKernelBlock(nn.Module):
-    """A large depthwise convolution as a residual, then two pointwise ones, wide between.
+    r"""A large depthwise convolution as a residual, then two pointwise ones, wide between.
 
     ::
 
         x -- depthwise k x k --+
-         \\---------------------+ -- 1 x 1 to 4 C -- 1 x 1 to C --
+         \---------------------+ -- 1 x 1 to 4 C -- 1 x 1 to C --
 
     Args:
         channels: number of channels, of input and output.

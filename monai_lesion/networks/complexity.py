@@ -15,10 +15,12 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from monai_lesion.errors import InputError
+from monai_lesion.networks.cmunext import CMUNeXt
 from monai_lesion.networks.deeplabv3plus import DeepLabV3Plus
 from monai_lesion.networks.encoder_unet import EncoderUNet
 from monai_lesion.networks.fcn import FCN
 from monai_lesion.networks.unet import LighterUNet, LightUNet, UNet
+from monai_lesion.networks.unext import UNeXt
 
 
 class Result(NamedTuple):
@@ -93,12 +95,14 @@ BASELINES: Mapping[str, Variant] = MappingProxyType(
 NETWORKS: Mapping[str, Variant] = MappingProxyType({**FAMILY, **BASELINES})
 
 # Not of the paper, hence without its results; what the options mean is in EncoderUNet.
-ENCODER_UNETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+OTHERS: Mapping[str, tuple[Callable[..., nn.Module], Mapping[str, Any]]] = MappingProxyType(
     {
-        "EncoderUNet lite0, stride 16": {"encoder": "efficientnet-lite0", "output_stride": 16},
-        "EncoderUNet lite0": {"encoder": "efficientnet-lite0"},
-        "EncoderUNet lite1": {"encoder": "efficientnet-lite1"},
-        "EncoderUNet lite2": {"encoder": "efficientnet-lite2"},
+        "EncoderUNet lite0, stride 16": (EncoderUNet, {"encoder": "efficientnet-lite0", "output_stride": 16}),
+        "EncoderUNet lite0": (EncoderUNet, {"encoder": "efficientnet-lite0"}),
+        "EncoderUNet lite1": (EncoderUNet, {"encoder": "efficientnet-lite1"}),
+        "EncoderUNet lite2": (EncoderUNet, {"encoder": "efficientnet-lite2"}),
+        "UNeXt": (UNeXt, {}),
+        "CMUNeXt": (CMUNeXt, {}),
     }
 )
 
@@ -176,8 +180,8 @@ def _table(width: float) -> tuple[Complexity, ...]:
         except InputError as error:
             if not str(error).startswith("group_size"):
                 raise
-    for name, given in ENCODER_UNETS.items() if width == 1 else ():
-        rows.append(_row(name, EncoderUNet, {**given, "encoder_weights": None}))
+    for name, (kind, given) in OTHERS.items() if width == 1 else ():
+        rows.append(_row(name, kind, {**given, "encoder_weights": None} if kind is EncoderUNet else given))
     return tuple(rows)
 
 

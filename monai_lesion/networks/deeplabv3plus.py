@@ -8,7 +8,7 @@ from torch import nn
 
 from monai_lesion.errors import InputError
 from monai_lesion.networks.backbones import BACKBONES, convolution
-from monai_lesion.networks.contracts import SegmentationNetwork, initialise_for_relu
+from monai_lesion.networks.contracts import SegmentationNetwork, initialise_for_relu, refuse_volumes
 
 RATES = (6, 12, 18)  # at output stride 16
 CHANNELS, LOW_LEVEL_CHANNELS = 256, 48
@@ -105,9 +105,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         dropout: float = 0.5,
     ) -> None:
         super().__init__(spatial_dims, in_channels, out_channels, dropout)
-        if spatial_dims != 2:
-            fix = "The U-nets and FCN take volumes"
-            raise InputError("spatial_dims", "must be 2 for DeepLab v3+", got=spatial_dims, fix=fix)
+        refuse_volumes("DeepLab v3+", spatial_dims)
         if backbone not in BACKBONES:
             raise InputError("backbone", f"must be one of {', '.join(BACKBONES)}", got=repr(backbone))
         self.backbone = BACKBONES[backbone](in_channels)

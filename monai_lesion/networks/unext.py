@@ -10,7 +10,6 @@ from monai_lesion.networks.contracts import SegmentationNetwork, crop_like, pad_
 
 CHANNELS = (16, 32, 128, 160, 256)
 CONVOLUTIONAL = 3  # stages of CHANNELS; the others are of tokens
-SHIFTS = (-2, -1, 0, 1, 2)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -18,16 +17,17 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise ``x``; the shape stays."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
 
 
 class ShiftedMLP(nn.Module):
-    """A perceptron of each place's channels, which sees its neighbours because parts of the channels are shifted.
+    r"""A perceptron of each place's channels, which sees its neighbours because parts of the channels are shifted.
 
     ::
 
         x -- norm -- shift rows -- 1 x 1 -- depthwise 3 x 3 -- GELU -- shift columns -- 1 x 1 --+
-         \\--------------------------------------------------------------------------------------+ --
+         \--------------------------------------------------------------------------------------+ --
 
     Args:
         channels: number of channels, of input and output.
@@ -61,7 +61,7 @@ def shift(x: torch.Tensor, axis: int) -> torch.Tensor:
         >>> shift(torch.arange(1.0, 4.0).expand(1, 5, 1, 3), 3)[0, :, 0].int().tolist()
         [[3, 0, 0], [2, 3, 0], [1, 2, 3], [0, 1, 2], [0, 0, 1]]
     """
-    reach = 2
+    reach = 2  # places, the farthest
     padded = F.pad(x, [0, 0, reach, reach] if axis == 2 else [reach, reach, 0, 0])
     parts: list[torch.Tensor] = []
     for i, part in enumerate(padded.chunk(2 * reach + 1, 1)):

@@ -7,7 +7,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from monai_lesion.models.presets import preset_names
-from monai_lesion.networks.complexity import NETWORKS
+from monai_lesion.networks.complexity import NETWORKS, OTHERS
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "lighter_unet"
 RECIPES = ("converge",)
@@ -21,7 +21,9 @@ def definition(variant):
 
 def test_there_is_one_for_each_network():
     found = [json.loads(path.read_text())["network_def"] for name, path in OVERLAYS.items() if name not in PRESETS]
+    landmarks = [kind.__name__ for kind, options in OTHERS.values() if not options]
     wanted = [definition(variant) for variant in NETWORKS.values()]
+    wanted += [{"_target_": f"monai_lesion.networks.{name}"} for name in landmarks]
     assert sorted(found, key=str) == sorted(wanted, key=str)
 
 
