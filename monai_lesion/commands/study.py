@@ -78,6 +78,10 @@ def run(
         list[str] | None,
         typer.Option("--set", help="Change a config value in every trial: max_epochs=10. May be repeated."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a network of the study; the others wait. May be repeated.", show_default="all"),
+    ] = None,
     bundle: BundleFolder = BUNDLE,
 ) -> None:
     """Train and test the networks of a study.
@@ -105,6 +109,7 @@ def run(
             dataset_dir=dataset_dir,
             bundle=bundle,
             settings=assignments(settings),
+            only=only,
             progress=checking,
         )
         for each, place in zip(given, places, strict=True)

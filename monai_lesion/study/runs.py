@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -45,6 +45,7 @@ def prepare(
     dataset_dir: str | Path | None = None,
     bundle: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> tuple[Study, Place]:
     """Read a study and check all that can be checked before anything is trained.
@@ -56,7 +57,11 @@ def prepare(
         dataset_dir: folder that the paths in the manifest start from; None for its own folder.
         bundle: folder of the bundle; None for the package's own.
         settings: further overrides for every trial, such as ``{"max_epochs": 10}``.
+        only: names of networks that are to run; None for all. The folder is the whole study's all the same.
         progress: wraps the list of images to check, for a progress bar.
+
+    Returns:
+        What is to run, and where.
 
     Raises:
         InputError: names what is wrong.
@@ -66,6 +71,7 @@ def prepare(
     if settings:
         check_own_keys(settings, "--set")
         known = replace(known, overrides={**known.overrides, **settings})
+    part = known.part(only)
     check_networks(known)
     check_overrides(known, bundle)
     check_resolution(known)
@@ -85,7 +91,7 @@ def prepare(
     )
     check_data(known, place, progress)
     claim_output(known, place)
-    return known, place
+    return part, place
 
 
 def run_study(study: Study, place: Place, engine: Engine, *, say: Callable[[str], Any]) -> Outcome:

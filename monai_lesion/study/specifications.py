@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ class Study:
     overrides: Overrides = field(default_factory=dict)
     manifest: str | None = None
     dataset_dir: str | None = None
+
+    def part(self, names: Sequence[str] | None) -> Study:
+        """The study with the networks of these names alone, in its own order; None for all.
+
+        Raises:
+            InputError: for a name that is not among its networks.
+        """
+        known = [entry.name for entry in self.entries]
+        for name in names or ():
+            if name not in known:
+                raise InputError("--only", f"must be one of {'; '.join(known)}", got=name)
+        return replace(self, entries=tuple(entry for entry in self.entries if not names or entry.name in names))
 
     def content(self) -> dict[str, Any]:
         """The study as plain JSON without its data, with nothing left to defaults; :func:`parse_study` reads it."""

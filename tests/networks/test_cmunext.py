@@ -65,7 +65,5 @@ def test_large_kernels_are_depthwise():
 
 
 def test_refuses_volumes():
-    with pytest.raises(
-        InputError, match=r"must be 2 for CMUNeXt, got 3\. The U-nets and FCN take volumes"
-    ):
+    with pytest.raises(InputError, match=r"must be 2 for CMUNeXt, got 3\. The U-nets and FCN take volumes"):
         CMUNeXt(spatial_dims=3)

@@ -1,5 +1,6 @@
 """A whole study on a few simulated cases: it ends, is interrupted, goes on, and a trial of it fails."""
 
+import json
 import signal
 import sys
 import time
@@ -99,6 +100,17 @@ def test_settings_are_overrides_of_every_trial(manifest, study_file, tmp_path):
     assert study.overrides["max_epochs"] == 3
     with pytest.raises(InputError, match="must hold the same study, got another: overrides differs"):
         prepare(study_file(), tmp_path / "out", manifest=manifest, bundle=BUNDLE)
+
+
+def test_a_part_of_a_study_runs_and_the_folder_is_the_whole_studys(manifest, study_file, tmp_path):
+    options = {"manifest": manifest, "bundle": BUNDLE}
+    part, _ = prepare(study_file(), tmp_path / "out", only=["Lighter U-net @2"], **options)
+    assert [entry.name for entry in part.entries] == ["Lighter U-net @2"]
+    kept = json.loads((tmp_path / "out" / "study.json").read_text())["study"]["networks"]
+    assert [entry["name"] for entry in kept] == ["Lighter U-net @1", "Lighter U-net @2"]
+    with pytest.raises(InputError, match="--only: must be one of Lighter U-net @1; Lighter U-net @2, got @2"):
+        prepare(study_file(), tmp_path / "other", only=["@2"], **options)
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_data_may_stand_in_the_study_file(manifest, study_file, tmp_path):
