@@ -160,7 +160,8 @@ def test_refuses_teachers_under_the_papers_loss(manifest, tmp_path):
 def test_the_chosen_precision_is_kept(manifest, tmp_path):
     workflow = converge(manifest, tmp_path, max_epochs=2)
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["precision"]
-    assert kept == {"low": bool(workflow.parser.get_parsed_content("precision"))}
+    way = workflow.parser.get_parsed_content("precision").way
+    assert kept == {"low": way.low, "contiguous": way.layout == torch.contiguous_format}
 
 
 def test_overlay_names_keys_that_exist():

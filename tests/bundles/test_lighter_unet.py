@@ -189,7 +189,7 @@ def test_a_killed_training_resumes_to_the_same_network(manifest, tmp_path):
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN)]
     command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
+    for _ in range(3000):
         time.sleep(0.1)
         if killed.poll() is not None or ((folder / "metrics.csv").exists() and len(log(folder)) >= 3):
             break
