@@ -6,6 +6,7 @@ import torch
 from monai.networks.blocks import UpSample
 from torch import nn
 
+from monai_lesion.networks.blocks import ConvSet
 from monai_lesion.networks.contracts import SegmentationNetwork, crop_like, pad_to_multiple, refuse_volumes
 
 CHANNELS = (16, 32, 128, 160, 256)
@@ -18,16 +19,6 @@ def convolved(in_channels: int, out_channels: int, kernel: int, *, groups: int =
     """A convolution that keeps the size, GELU and batch normalisation, in this order."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, groups=groups)
     return nn.Sequential(conv, nn.GELU(), nn.BatchNorm2d(out_channels))
-
-
-class ConvSet(nn.Sequential):
-    """A 3 x 3 convolution, batch normalisation and ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.add_module("conv", nn.Conv2d(in_channels, out_channels, 3, padding=1))
-        self.add_module("norm", nn.BatchNorm2d(out_channels))
-        self.add_module("act", nn.ReLU(inplace=True))
 
 
 class LargeKernelBlock(nn.Module):
@@ -76,7 +67,7 @@ class Fusion(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.up = UpSample(2, scale_factor=2, mode="nontrainable", interp_mode="linear", align_corners=False)
-        self.conv = ConvSet(in_channels, out_channels)
+        self.conv = ConvSet(2, in_channels, out_channels, group_size=None)
         self.both = convolved(2 * out_channels, 2 * out_channels, 3, groups=2)
         self.wide = convolved(2 * out_channels, EXPANSION * out_channels, 1)
         self.narrow = convolved(EXPANSION * out_channels, out_channels, 1)
@@ -132,12 +123,12 @@ class CMUNeXt(SegmentationNetwork):
         super().__init__(spatial_dims, in_channels, out_channels, dropout)
         refuse_volumes("CMUNeXt", spatial_dims)
         channels = CHANNELS[0]
-        self.stem = ConvSet(in_channels, channels)
+        self.stem = ConvSet(2, in_channels, channels, group_size=None)
         encoder: list[nn.Module] = []
         for i, (out, depth, kernel) in enumerate(zip(CHANNELS, DEPTHS, KERNELS, strict=True)):
             pool: list[nn.Module] = [nn.MaxPool2d(2)] if i else []
             blocks = [LargeKernelBlock(channels, kernel) for _ in range(depth)]
-            encoder.append(nn.Sequential(*pool, *blocks, ConvSet(channels, out)))
+            encoder.append(nn.Sequential(*pool, *blocks, ConvSet(2, channels, out, group_size=None)))
             channels = out
         self.encoder = nn.ModuleList(encoder)
         self.dropout = nn.Dropout(dropout)
