@@ -138,8 +138,6 @@ class ChoosePrecision:
 
     def _measured(self) -> tuple[Way, str]:
         seconds = measured_seconds(self.network, self.shape)
-        if idist.get_world_size() > 1:
-            seconds.pop(CONTIGUOUS)  # the gradients that the processes exchange are laid out already
         return chosen(seconds), "a step takes " + ", ".join(f"{taken:.2f} s in {way}" for way, taken in seconds.items())
 
 
@@ -151,10 +149,12 @@ def has_amx() -> bool:
 def ways() -> list[Way]:
     """The ways to compute that can be the fastest here.
 
-    bfloat16 is left out where the processor is known to have none of it: one such step may take minutes.
+    bfloat16 is left out where the processor is known to have none of it: one such step may take minutes. Several
+    processes stay channels-last, as the gradients that they exchange are laid out already.
     """
     known = processor()
-    return [way for way in WAYS if not way or known.bfloat16 or not known.features]
+    several = [CONTIGUOUS] if idist.get_world_size() > 1 else []
+    return [way for way in WAYS if way not in several and (not way or known.bfloat16 or not known.features)]
 
 
 def measured_seconds(network: torch.nn.Module, shape: Sequence[int]) -> dict[Way, float]:

@@ -16,6 +16,7 @@ from monai_lesion.training.precisions import (
     Precision,
     chosen,
     measured_seconds,
+    ways,
 )
 from tests.training.scored_networks import scored_network
 
@@ -115,11 +116,17 @@ def test_a_resumed_training_keeps_its_choice(monkeypatch, times):
     assert choose(monkeypatch, precision=precision).way is before.way
 
 
-def test_several_processes_stay_channels_last(monkeypatch):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_several_processes_stay_channels_last(monkeypatch, processes):
+    monkeypatch.setattr(precisions.idist, "get_world_size", lambda: processes)
+    assert FLOAT32 in ways()
+    assert (CONTIGUOUS in ways()) is (processes == 1)
+
+
+def test_the_first_process_decides(monkeypatch):
     monkeypatch.setattr(precisions.idist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(precisions.idist, "broadcast", lambda number, src: number)
-    assert choose(monkeypatch, seconds=seconds(3, None, 2)).way is FLOAT32
-    assert choose(monkeypatch, seconds=seconds(3, 1, 2)).way is BFLOAT16
+    monkeypatch.setattr(precisions.idist, "broadcast", lambda number, src: precisions.WAYS.index(BFLOAT16))
+    assert choose(monkeypatch, seconds={FLOAT32: 1.0, BFLOAT16: 3.0}).way is BFLOAT16
 
 
 @pytest.mark.parametrize(("state", "way"), [({}, BFLOAT16), ({"low": False}, FLOAT32)], ids=["undecided", "no layout"])
