@@ -65,6 +65,7 @@ def test_rejects_a_damaged_model_another_version_and_no_folder(folder, tmp_path)
     with pytest.raises(client.ModelError, match=r"must have schema 2, got 3. Export the network again"):
         client.read_description(folder)
     changes = [{"threshold": "half"}, {"threshold": float("nan")}, {"threshold": 2}, {"input_size": [0, 4]}]
+    changes += [{"format": "gguf"}, {"format": ["onnx"]}]
     broken = ["[]", "{", "{}", "[" * 100_000, *(json.dumps({**content, **change}) for change in changes)]
     for text in broken:
         (folder / "model.json").write_text(text)
