@@ -238,8 +238,8 @@ def read_picture_mask(file: Path, *, lossy: bool = False) -> NDArray[Any]:
         lossy: whether it may be stored with loss, so that its values are only near those that were meant.
 
     Raises:
-        ImageError: when the file is not a picture, is stored with loss, or has colours other than the one colour of a
-            palette, or is drawn by opacity alone.
+        ImageError: when the file is not a picture, is stored with loss, has several colours, or is drawn by opacity
+            alone.
     """
     picture, kind = _load(file)
     if kind in LOSSY:
@@ -256,10 +256,9 @@ def read_picture_mask(file: Path, *, lossy: bool = False) -> NDArray[Any]:
         raise ImageError(file, "a mask must be grey", got=picture.mode, fix="Save it with one channel") from error
     shown = pixels[..., :3] * (pixels[..., 3:] > 0)
     lesion = shown.any(axis=2)
-    if (shown != shown[..., :1]).any():
-        several = picture.mode != "P" or (shown[lesion] != shown[lesion][0]).any()
-        if several:
-            raise ImageError(file, "a mask must be grey", got="colours", fix="Save the mask with one channel")
+    if (shown != shown[..., :1]).any() and (shown[lesion] != shown[lesion][0]).any():
+        fix = "Save the mask with one channel, or in one colour on black"
+        raise ImageError(file, "a mask must be grey", got="colours", fix=fix)
     opaque = pixels[..., 3] > 0
     if not lesion.any() and opaque.any() and not opaque.all():
         fix = "Save its opacity as a grey picture, or draw the lesion in white"

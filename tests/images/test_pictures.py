@@ -115,6 +115,7 @@ def png_masks() -> dict[str, tuple[int, int, list[bytes], dict[str, bytes]]]:
     byte = mask.astype(np.uint8)
     rgba = np.dstack([np.full((*SIZE, 3), 255, np.uint8), byte * 255])
     red = b"\0\0\0\xff\0\0"
+    reds = byte[..., None] * np.uint8([255, 0, 0])
     return {
         "0/1": (8, 0, rows_of(byte), {}),
         "0/255": (8, 0, rows_of(byte * 255), {}),
@@ -123,6 +124,8 @@ def png_masks() -> dict[str, tuple[int, int, list[bytes], dict[str, bytes]]]:
         "16-bit 0/65535": (16, 0, rows_of(byte.astype(np.uint16) * 65535), {}),
         "grey RGB": (8, 2, rows_of(grey_rgb(byte * 255)), {}),
         "white, transparent outside": (8, 6, rows_of(rgba), {}),
+        "one colour": (8, 2, rows_of(reds), {}),
+        "one colour, transparent outside": (8, 6, rows_of(np.dstack([reds | np.uint8([9, 0, 0]), byte * 255])), {}),
         "palette with one colour": (8, 3, rows_of(byte), {"PLTE": red}),
         "palette with white first": (8, 3, rows_of(1 - byte), {"PLTE": b"\xff\xff\xff\0\0\0"}),
         "palette with a transparent background": (8, 3, rows_of(byte), {"PLTE": b"\1\2\3\xff\0\0", "tRNS": b"\0"}),
