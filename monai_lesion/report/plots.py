@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,9 +141,10 @@ def plot_curves(study: StudyRecords, path: Path) -> Path | None:
     columns = min(3, len(entries))
     rows = -(-len(entries) // columns)
     _need_matplotlib()
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-    top = max(value for trial in logged for row in trial.log for value in (row.get("val_loss", 0.0), row["train_loss"]))
+    losses = [row[key] for trial in logged for row in trial.log for key in ("train_loss", "val_loss") if key in row]
+    drawable = [loss for loss in losses if 0 < loss < math.inf] or [1.0]
 
     def draw(figure: Any) -> None:
         for number, entry in enumerate(entries):
@@ -157,7 +159,11 @@ def plot_curves(study: StudyRecords, path: Path) -> Path | None:
                 axis.plot([row["epoch"] for row in seen], [row["val_loss"] for row in seen], color=BLUE, **style)
             axis.set_title(entry, fontsize=9)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axis.set_ylim(0, top * 1.05)
+            axis.set_yscale("log")  # or a first epoch far off flattens all others
+            axis.set_ylim(min(drawable) / 1.1, max(drawable) * 1.1)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.yaxis.set_minor_formatter(NullFormatter())
             axis.grid(alpha=0.25)
             axis.tick_params(labelsize=7)
             if number >= len(entries) - columns:
