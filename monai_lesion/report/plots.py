@@ -76,7 +76,6 @@ def plot_costs(study: StudyRecords, costs: Mapping[str, Costs], path: Path) -> P
         axes.pop()
     spreads = {name: spread(trials, "dice") for name, trials in networks.items()}
     _need_matplotlib()
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     def draw(figure: Any) -> None:
         drawn = []
@@ -90,10 +89,7 @@ def plot_costs(study: StudyRecords, costs: Mapping[str, Costs], path: Path) -> P
                 colour = ORANGE if index in front else BLUE
                 axis.errorbar(x, y, [[max(0, y - low)], [max(0, high - y)]], fmt="o", ms=5, color=colour, lw=0.8)
             axis.set_xscale("log")
-            narrow = max(x for x, _ in points) < 4 * min(x for x, _ in points)  # 1, 2, 5 alone would leave one tick
-            axis.xaxis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            _name_ticks(axis.xaxis, [x for x, _ in points])
             axis.set_xlabel(label)
             if number == 0:
                 axis.set_ylabel("Dice, mean and 95 % interval over cases")
@@ -141,7 +137,7 @@ def plot_curves(study: StudyRecords, path: Path) -> Path | None:
     columns = min(3, len(entries))
     rows = -(-len(entries) // columns)
     _need_matplotlib()
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import MaxNLocator
 
     losses = [row[key] for trial in logged for row in trial.log for key in ("train_loss", "val_loss") if key in row]
     drawable = [loss for loss in losses if 0 < loss < math.inf] or [1.0]
@@ -161,9 +157,7 @@ def plot_curves(study: StudyRecords, path: Path) -> Path | None:
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.set_yscale("log")  # or a first epoch far off flattens all others
             axis.set_ylim(min(drawable) / 1.1, max(drawable) * 1.1)
-            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.yaxis.set_minor_formatter(NullFormatter())
+            _name_ticks(axis.yaxis, drawable)
             axis.grid(alpha=0.25)
             axis.tick_params(labelsize=7)
             if number >= len(entries) - columns:
@@ -175,6 +169,16 @@ def plot_curves(study: StudyRecords, path: Path) -> Path | None:
         figure.axes[0].legend(fontsize=7, frameon=False)
 
     return save_figure(draw, path, (3.7 * columns, 2.5 * rows))
+
+
+def _name_ticks(axis: Any, values: Sequence[float]) -> None:
+    """Numbers as one writes them on a logarithmic axis, at 1, 2 and 5 unless that would leave one tick."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+    narrow = max(values) < 4 * min(values)
+    axis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _need_matplotlib() -> None:
