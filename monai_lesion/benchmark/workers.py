@@ -42,9 +42,9 @@ class Worker:
         try:
             return self.pool.submit(_run, work, arguments).result()
         except BrokenProcessPool as error:
-            self.process.join()
+            self.pool.shutdown()  # its thread fetches the exit code, which can be fetched only once
+            self.pool = None
             code = self.process.exitcode or 0
-            self.close()
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
             fix = "The kernel does that when memory runs out" if code == -9 else ""
             raise InputError(self.name, "must run to its end", got=reason, fix=fix) from error

@@ -66,8 +66,16 @@ def test_an_error_of_any_kind_is_the_rows_and_the_process_goes_on(worker, kind, 
     assert worker.ask(os.getpid) == number
 
 
-def test_a_process_that_dies_is_told_by_its_signal_and_another_takes_its_place(worker):
+def test_a_process_that_dies_is_told_by_its_signal_and_another_takes_its_place(worker, monkeypatch):
     number = worker.ask(os.getpid)
+    fetch = os.waitpid
+
+    def fetch_slowly(*arguments):
+        fetched = fetch(*arguments)
+        time.sleep(0.5)  # another thread finds no process, and here no exit code yet
+        return fetched
+
+    monkeypatch.setattr(os, "waitpid", fetch_slowly)
     with pytest.raises(InputError, match=r"the row: must run to its end, got signal SIGKILL.*memory"):
         worker.ask(die)
     assert worker.ask(os.getpid) != number
