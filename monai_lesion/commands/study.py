@@ -82,6 +82,10 @@ def run(
         list[str] | None,
         typer.Option(help="Name of a network of the study; the others wait. May be repeated.", show_default="all"),
     ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Seed of the networks; the others wait. May be repeated.", show_default="all"),
+    ] = None,
     bundle: BundleFolder = BUNDLE,
 ) -> None:
     """Train and test the networks of a study.
@@ -110,6 +114,7 @@ def run(
             bundle=bundle,
             settings=assignments(settings),
             only=only,
+            seeds=seed,
             progress=checking,
         )
         for each, place in zip(given, places, strict=True)

@@ -46,6 +46,7 @@ def prepare(
     bundle: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     only: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> tuple[Study, Place]:
     """Read a study and check all that can be checked before anything is trained.
@@ -58,6 +59,7 @@ def prepare(
         bundle: folder of the bundle; None for the package's own.
         settings: further overrides for every trial, such as ``{"max_epochs": 10}``.
         only: names of networks that are to run; None for all. The folder is the whole study's all the same.
+        seeds: seeds of their final networks that are to run; None for all.
         progress: wraps the list of images to check, for a progress bar.
 
     Returns:
@@ -71,7 +73,7 @@ def prepare(
     if settings:
         check_own_keys(settings, "--set")
         known = replace(known, overrides={**known.overrides, **settings})
-    part = known.part(only)
+    part = known.part(only, seeds)
     check_networks(known)
     check_overrides(known, bundle)
     check_resolution(known)

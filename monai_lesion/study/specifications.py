@@ -93,17 +93,24 @@ class Study:
     manifest: str | None = None
     dataset_dir: str | None = None
 
-    def part(self, names: Sequence[str] | None) -> Study:
-        """The study with the networks of these names alone, in its own order; None for all.
+    def part(self, names: Sequence[str] | None, seeds: Sequence[int] | None = None) -> Study:
+        """The study with the networks of these names and these seeds alone, in its own order; None for all.
 
         Raises:
-            InputError: for a name that is not among its networks.
+            InputError: for a name that is not among its networks, or a seed that none of these has.
         """
         known = [entry.name for entry in self.entries]
         for name in names or ():
             if name not in known:
                 raise InputError("--only", f"must be one of {'; '.join(known)}", got=name)
-        return replace(self, entries=tuple(entry for entry in self.entries if not names or entry.name in names))
+        entries = [entry for entry in self.entries if not names or entry.name in names]
+        planned = sorted({seed for entry in entries for seed in entry.seeds})
+        for seed in seeds or ():
+            if seed not in planned:
+                raise InputError("--seed", f"must be one of {', '.join(map(str, planned))}", got=seed)
+        if seeds:
+            entries = [replace(entry, seeds=tuple(seed for seed in entry.seeds if seed in seeds)) for entry in entries]
+        return replace(self, entries=tuple(entry for entry in entries if entry.seeds))
 
     def content(self) -> dict[str, Any]:
         """The study as plain JSON without its data, with nothing left to defaults; :func:`parse_study` reads it."""

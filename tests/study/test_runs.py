@@ -113,6 +113,19 @@ def test_a_part_of_a_study_runs_and_the_folder_is_the_whole_studys(manifest, stu
     assert not (tmp_path / "other").exists()
 
 
+def test_one_seed_of_a_network_runs_alone(manifest, study_file, tmp_path):
+    options = {"manifest": manifest, "bundle": BUNDLE}
+    later = {"network": "Lighter U-net @2", "seeds": [0, 1, 2]}
+    file = study_file(networks=["Lighter U-net @1", later], seeds=[0])
+    part, _ = prepare(file, tmp_path / "out", seeds=[1, 2], **options)
+    assert [(entry.name, entry.seeds) for entry in part.entries] == [("Lighter U-net @2", (1, 2))]
+    kept = json.loads((tmp_path / "out" / "study.json").read_text())["study"]["networks"]
+    assert [entry["seeds"] for entry in kept] == [[0], [0, 1, 2]]
+    with pytest.raises(InputError, match="--seed: must be one of 0, got 1"):
+        prepare(file, tmp_path / "other", only=["Lighter U-net @1"], seeds=[1], **options)
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_data_may_stand_in_the_study_file(manifest, study_file, tmp_path):
     file = study_file(manifest=str(manifest), dataset_dir=str(manifest.parent))
     _, place = prepare(file, tmp_path / "out", bundle=BUNDLE)
