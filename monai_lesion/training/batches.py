@@ -21,13 +21,12 @@ MIN_SIZE = 16
 
 
 class TrainingBatch:
-    """Move a batch to the device; shrink or cut it in the first epochs, vary it, add the teachers' masks.
+    """Move a batch to the device; shrink it in the first epochs, vary it, add the teachers' masks.
 
     ::
 
         -- device -- (size of the epoch) -- (augmentation) --------------------------------- image, label --
         -- device -- (augmentation) -- teachers -- (size of the epoch) -- image, label and teachers' mask --
-        -- device -- (augmentation) -- (teachers) -- window of the epoch's size -------------- the same, cut --
 
     For the trainer's ``prepare_batch``; :class:`FollowEpochs` tells it the epoch. Without any option it is MONAI's
     ``default_prepare_batch``, but for the label's metadata, which nothing reads.
@@ -35,30 +34,23 @@ class TrainingBatch:
     Args:
         sizes: ``[[epoch, [rows, columns]], ...]``: from that epoch on (0 is the first) pictures have that size. After
             the last one it stays so; validation always has the full size. A size above the loader's is refused.
-        windows: cut a window of that size from each picture, anywhere, instead of shrinking the picture to it. A
-            network that is applied to large pictures learns their texture so, for the arithmetic of small ones.
         augmentation: what varies images and labels of a batch, one after the other:
             :class:`~monai_lesion.training.negatives.RemoveLesions` and
             :class:`~monai_lesion.training.augmentations.BatchAugmentation`.
         teachers: networks whose mean probability becomes the label's second channel.
 
     Raises:
-        InputError: when the sizes are not such a list, in order, or windows have no size.
+        InputError: when the sizes are not such a list, in order.
     """
 
     def __init__(
         self,
         *,
         sizes: Sequence[Any] | None = None,
-        windows: bool = False,
         augmentation: Sequence[Callable[[torch.Tensor, torch.Tensor], Batch]] = (),
         teachers: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.sizes = _checked(sizes or [])
-        if windows and not self.sizes:
-            fix = "For instance --sizes [[0,[160,160]],[30,[256,256]]]"
-            raise InputError("--windows", "needs their --sizes", got="none", fix=fix)
-        self.windows = windows
         self.augmentation = augmentation
         self.teachers = teachers
         self.size: tuple[int, int] | None = self.sizes[0][1] if self.sizes else None
@@ -73,14 +65,13 @@ class TrainingBatch:
         pixels, mask = plain(image), plain(label)
         if self.size is None and not self.augmentation and self.teachers is None:
             return image, mask
-        if self.teachers is None and not self.windows:  # small pictures are cheaper to vary
-            pixels, mask = self._vary(*self._resize(pixels, mask))
-        else:
+        if self.teachers is None:
+            pixels, mask = self._vary(*self._shrink(pixels, mask))
+        else:  # who see what the student sees, larger
             pixels, mask = self._vary(pixels, mask)
-            if self.teachers is not None:  # who see what the student sees, larger or more of it
-                soft = self.teachers(pixels)
-                mask = torch.cat([mask.to(soft), soft], dim=1)
-            pixels, mask = self._resize(pixels, mask)
+            soft = self.teachers(pixels)
+            pixels, mask = self._shrink(pixels, mask)
+            mask = torch.cat([mask.to(soft), soft if self.size is None else _shrunk(soft, self.size)], dim=1)
         return with_meta(pixels, image), mask
 
     def _vary(self, pixels: torch.Tensor, mask: torch.Tensor) -> Batch:
@@ -88,13 +79,13 @@ class TrainingBatch:
             pixels, mask = vary(pixels, mask)
         return pixels, mask
 
-    def _resize(self, pixels: torch.Tensor, mask: torch.Tensor) -> Batch:
+    def _shrink(self, pixels: torch.Tensor, mask: torch.Tensor) -> Batch:
         if self.size is None or tuple(pixels.shape[2:]) == self.size:
             return pixels, mask
         if self.size[0] > pixels.shape[2] or self.size[1] > pixels.shape[3]:
             got = f"{self.size} of {tuple(pixels.shape[2:])}"
             raise InputError("--sizes", "must not exceed the size of the loaded pictures", got=got)
-        return (_cut if self.windows else _shrunk)(pixels, mask, self.size)
+        return _shrunk(pixels, self.size), (_shrunk(mask.float(), self.size) >= 0.5).to(mask.dtype)
 
 
 class FollowEpochs:
@@ -117,27 +108,11 @@ class FollowEpochs:
         self.batch.follow(engine.state.epoch - 1)
         if self.batch.size != before or (self.batch.size and engine.state.epoch == 1):
             size = " x ".join(map(str, self.batch.size)) if self.batch.size else "full size"
-            logger.info("epoch %d: %s of %s", engine.state.epoch, "windows" if self.batch.windows else "pictures", size)
+            logger.info("epoch %d: pictures of %s", engine.state.epoch, size)
 
 
-def _shrunk(pixels: torch.Tensor, mask: torch.Tensor, size: tuple[int, int]) -> Batch:
-    """A batch at another size; the label, the mask's first channel, stays 0 and 1."""
-    small = interpolate(mask.float(), size, mode="area")
-    small[:, :1] = (small[:, :1] >= 0.5).to(small)
-    return interpolate(pixels, size, mode="area"), small.to(mask.dtype)
-
-
-def _cut(pixels: torch.Tensor, mask: torch.Tensor, size: tuple[int, int]) -> Batch:
-    """A window of each picture, and the same of its mask; from PyTorch's generator."""
-    (rows, columns), count = size, len(pixels)
-    tops = torch.randint(pixels.shape[2] - rows + 1, (count,)).tolist()
-    lefts = torch.randint(pixels.shape[3] - columns + 1, (count,)).tolist()
-    places = [(slice(top, top + rows), slice(left, left + columns)) for top, left in zip(tops, lefts, strict=True)]
-    cut_pixels, cut_mask = (
-        torch.stack([each[:, place[0], place[1]] for each, place in zip(tensor, places, strict=True)])
-        for tensor in (pixels, mask)
-    )
-    return cut_pixels, cut_mask
+def _shrunk(tensor: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return interpolate(tensor, size, mode="area")
 
 
 def _checked(sizes: Sequence[Any]) -> list[tuple[int, tuple[int, int]]]:

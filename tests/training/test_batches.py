@@ -76,53 +76,6 @@ def test_teachers_see_the_varied_picture_at_full_size_and_the_student_a_smaller_
     assert set(target[:, 0].unique().tolist()) == {0.0, 1.0}
 
 
-def test_windows_are_the_same_piece_of_the_varied_picture_its_label_and_the_teachers_mask():
-    places = torch.arange(32 * 32.0).reshape(1, 1, 32, 32)  # each pixel says where it was
-    batch = {"image": MetaTensor(places.repeat(8, 3, 1, 1)), "label": MetaTensor(places.repeat(8, 1, 1, 1))}
-    seen = []
-
-    def teachers(images):
-        seen.append(images)
-        return images[:, 2:]
-
-    def darker(images, labels):
-        return images / 2, labels
-
-    torch.manual_seed(0)
-    follow = TrainingBatch(sizes=[[0, [16, 20]], [1, [32, 32]]], windows=True, augmentation=[darker], teachers=teachers)
-    image, target = follow(batch, "cpu")
-    assert seen[0].shape == (8, 3, 32, 32)
-    assert (image.shape, target.shape) == ((8, 3, 16, 20), (8, 2, 16, 20))
-    assert torch.equal(target[:, :1], 2 * image.as_tensor()[:, :1])
-    assert torch.equal(target[:, 1:], image.as_tensor()[:, 2:])
-    corners = target[:, 0, 0, 0].long()
-    offsets = torch.arange(16)[:, None] * 32 + torch.arange(20)
-    assert torch.equal(target[:, 0].long(), corners[:, None, None] + offsets)
-    tops, lefts = corners // 32, corners % 32
-    assert len(set(tops.tolist())) > 3
-    assert len(set(lefts.tolist())) > 3
-    assert int(lefts.max()) <= 12
-    follow.follow(1)
-    assert torch.equal(follow(batch, "cpu")[0].as_tensor(), batch["image"].as_tensor() / 2)
-
-
-def test_windows_reach_every_corner_and_keep_the_labels_type():
-    follow = TrainingBatch(sizes=[[0, [31, 31]]], windows=True)
-    batch, corners = loaded(), set()
-    for _ in range(20):
-        image, label = follow(batch, "cpu")
-        assert label.dtype == torch.uint8
-        for cut, whole in zip(image.as_tensor(), batch["image"].as_tensor(), strict=True):
-            corners |= {(top, left) for top in (0, 1) for left in (0, 1) if (whole[0, top, left] == cut[0, 0, 0])}
-        torch.manual_seed(len(corners) + 7)
-    assert corners == {(0, 0), (0, 1), (1, 0), (1, 1)}
-
-
-def test_windows_need_a_size():
-    with pytest.raises(InputError, match=r"--windows: needs their --sizes, got none\. For instance --sizes \[\[0,"):
-        TrainingBatch(windows=True)
-
-
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
