@@ -53,9 +53,9 @@ class Network:
             raise InputError("--runtime", "must be onnx or openvino", got=self.runtime)
         preset = self.model in preset_names() and not Path(self.model).is_dir()
         folder = load_preset(self.model) if preset else read_model(self.model)
-        if folder.description.format not in ("onnx", "openvino"):
-            fix = f"Export it: monai-lesion export --bundle {self.model} --output FOLDER"
-            raise InputError(self.model, "must not need PyTorch", got=folder.description.format, fix=fix)
+        if folder.description.format == "torchscript":
+            fix = "Export the network again: monai-lesion export"
+            raise InputError(self.model, "must not need PyTorch", got="TorchScript", fix=fix)
         chosen = Execution(runtime=self.runtime, crop=self.crop, group=self.group, threads=1)
         return LesionSegmenter(folder, execution=chosen)
 

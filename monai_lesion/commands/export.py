@@ -137,12 +137,12 @@ def _finished(network: TrainedOptions) -> ModelFolder | None:
 
     if network.published is not None:
         return None
-    model = chosen_preset(network)
-    if model is None:
-        alone = network.weights is None and not network.settings
-        if network.bundle is None or not alone or not (network.bundle / FILE).is_file():
-            return None
-        model = read_model(network.bundle)
+    if (preset := chosen_preset(network)) is not None:
+        return preset
+    alone = network.weights is None and not network.settings
+    if network.bundle is None or not alone or not (network.bundle / FILE).is_file():
+        return None
+    model = read_model(network.bundle)
     return model if model.description.format == Format.ONNX.value and not model.description.end_to_end else None
 
 

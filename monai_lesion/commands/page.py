@@ -40,11 +40,9 @@ def page(
     from monai_lesion.models.presets import load_preset, preset_names
     from monai_lesion.page.files import write_page
 
-    if bundle:  # the first is loaded with the page
-        models = [load_preset(name) if name in preset_names() else read_model(name) for name in bundle]
-    else:
-        ready = [model for model in map(load_preset, preset_names()) if model.description.format == "onnx"]
-        models = sorted(ready, key=lambda model: model.model.stat().st_size)
+    smallest_first = sorted(preset_names(), key=lambda name: load_preset(name).model.stat().st_size)
+    names = bundle or smallest_first  # the first is loaded with the page
+    models = [load_preset(name) if name in preset_names() else read_model(name) for name in names]
     if output is not None:
         typer.echo(f"{write_page(output, models)}: the page, with {', '.join(m.description.name for m in models)}")
         return

@@ -49,8 +49,6 @@ def read_description(folder: Path) -> dict[str, Any]:
         whole = {known[name] for name in ("end_to_end", "format", "precision", "keep", "order")}
         if known["calibration"] is not None:
             check_calibration(known["calibration"], known["weights_id"], "model.json")
-        if known["format"] not in FILES:
-            raise ValueError(f"the format {known['format']}, which needs monai_lesion")
         if not 0 < threshold < 1 or min(rows, columns) < 1 or not whole:
             raise ValueError(f"threshold {threshold} and input_size {rows} x {columns}")
     except InputError as error:

@@ -18,13 +18,8 @@ from monai_lesion.pipeline.steps import Steps
 
 SCHEMA = 2
 FILE = "model.json"
+FORMATS = {"torchscript": ("model.pt",), "onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 WEIGHTS = "model.pt"  # beside a model of ONNX or OpenVINO: the weights for PyTorch, to train on from
-FORMATS = {
-    "onnx": ("model.onnx",),
-    "openvino": ("model.xml", "model.bin"),
-    "torchscript": ("model.pt",),
-    "pytorch": (WEIGHTS,),  # the weights alone: of a network too large to travel twice
-}
 LICENCE = "Code: Apache-2.0. Weights: the terms of whoever trained them, and of the data"
 RULE = "must be the description that monai_lesion writes into a model folder"
 
@@ -39,7 +34,7 @@ class ModelDescription:
         weights_id: from :func:`monai_lesion.networks.identity.weights_id`; of a folder with schema 1 the hash that was
             in use then.
         steps: what happens before and after the network.
-        format: ``"onnx"``, ``"openvino"``, ``"torchscript"``, or ``"pytorch"`` where there are the weights alone.
+        format: ``"onnx"``, ``"openvino"`` or ``"torchscript"``.
         precision: precision of the arithmetic, ``"fp32"`` or ``"int8"``.
         stored: precision of the weights in the file, ``"fp32"``, ``"fp16"`` or ``"int8"``.
         end_to_end: whether the model takes a picture and gives a mask; otherwise it takes the network's input and gives
@@ -50,7 +45,7 @@ class ModelDescription:
             without one.
         inputs: type and shape of each.
         outputs: type and shape of each.
-        opset: ONNX opset; None without ONNX.
+        opset: ONNX opset; None for TorchScript.
         licence: licence of the weights.
         notice: what the weights must not be used for.
         software: what wrote the folder.

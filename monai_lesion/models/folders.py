@@ -61,7 +61,7 @@ class ModelFolder:
     def is_current(self) -> bool:
         """Whether the weights beside the model are those it was made from, or missing."""
         known = self.description.files.get(WEIGHTS)
-        if self.description.format == "torchscript" or not self.weights.is_file():
+        if self.description.model == WEIGHTS or not self.weights.is_file():
             return True
         return known is not None and file_sha256(self.weights) == known
 
@@ -77,7 +77,7 @@ class ModelFolder:
         from monai_lesion.networks.weight_files import read_weights
 
         definition = self.description.network_def
-        if definition is None or WEIGHTS not in self.description.files or self.description.format == "torchscript":
+        if definition is None or WEIGHTS not in self.description.files or self.description.model == WEIGHTS:
             got = "a model alone"
             raise InputError(self.path, f"must hold {WEIGHTS} and a network_def for PyTorch", got=got, fix="Use onnx")
         check_file(self.weights, self.description.files[WEIGHTS])
@@ -104,8 +104,7 @@ def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
 
     Args:
         model: written without ``--end-to-end``.
-        execution: runtime None takes the model's own, or PyTorch on a device other than the CPU. Where there are the
-            weights alone, that is PyTorch too, and other runtimes convert them.
+        execution: runtime None takes the model's own, or PyTorch on a device other than the CPU.
 
     Raises:
         InputError: for a runtime or a precision that the model cannot have, or a package that is not installed.
@@ -117,9 +116,9 @@ def open_folder(model: ModelFolder, execution: Execution) -> Runtime:
     if isinstance(name, Runtime):
         return name
     if name is None:
-        name = known.format if execution.on_cpu and known.format in ("onnx", "openvino") else "torch"
+        name = "torch" if known.format == "torchscript" or not execution.on_cpu else known.format
         execution = replace(execution, runtime=name)
-    own = {"onnx": "onnx", "openvino": "openvino", "torchscript": "torch", "pytorch": None}[known.format]
+    own = {"onnx": "onnx", "openvino": "openvino", "torchscript": "torch"}[known.format]
     wanted = execution.precision or known.precision
     if wanted == "int8" and known.precision == "fp32" and execution.calibration is None:
         fix = "Export the network with --int8, or give calibration pictures"

@@ -28,15 +28,12 @@ from monai_lesion.networks.checkpoints import describe
 from monai_lesion.networks.definitions import definition_of
 from monai_lesion.networks.identity import weights_id
 from monai_lesion.networks.recognition import without_pretraining
-from monai_lesion.networks.weight_files import Weights, save_state
 from monai_lesion.pipeline.graphs import EndToEnd, ScoredEndToEnd, takes_rgb
 from monai_lesion.pipeline.steps import Steps
 from monai_lesion.runtimes import conversions
 
 if TYPE_CHECKING:
     from monai_lesion.runtimes.quantization import CalibrationImages
-
-CONVERTED = ("onnx", "openvino")  # through ONNX
 
 
 def write_model_folder(
@@ -70,10 +67,10 @@ def write_model_folder(
         steps: what happens before and after the network.
         network_def: class and arguments of the network; None recognises one of the paper's networks by its tensors.
         name: name of the model; None takes the folder's.
-        format: ``"onnx"``, ``"openvino"``, ``"torchscript"``, or ``"pytorch"``, the weights alone, in ``model.pt``.
+        format: ``"onnx"``, ``"openvino"`` or ``"torchscript"``.
         end_to_end: build everything but the choice of the component into the model.
         int8: pictures to quantise with; None gives fp32.
-        half: store the weights of an fp32 model of ONNX or PyTorch in half precision.
+        half: store the weights of an fp32 model in half precision.
         calibration: calibration of decision, trust and intervals, for ``model.json``.
         bundle_version: version of the bundle that the network came from.
         licence: licence of the weights.
@@ -82,8 +79,8 @@ def write_model_folder(
         The description that ``model.json`` holds.
 
     Raises:
-        InputError: for an unknown format or one that cannot hold int8, half precision or all steps, another order end
-            to end, a missing package, a network that cannot be converted, or TorchScript where ``model.pt`` exists.
+        InputError: for an unknown format or one that cannot hold int8 or half precision, another order end to end, a
+            missing package, a network that cannot be converted, or TorchScript where ``model.pt`` exists.
         OSError: when the folder cannot be written.
     """
     target = Path(folder)
@@ -99,7 +96,7 @@ def write_model_folder(
     description = ModelDescription(
         name=name or target.resolve().name,
         network=describe(state),
-        weights_id=weights_id(_halved(state, torch.float32) if half and format == "pytorch" else state),
+        weights_id=weights_id(state),
         steps=steps,
         format=format,
         precision=precision,
@@ -109,7 +106,7 @@ def write_model_folder(
         calibration=calibration,
         inputs=inputs,
         outputs=outputs,
-        opset=conversions.OPSET if format in CONVERTED else None,
+        opset=None if format == "torchscript" else conversions.OPSET,
         licence=licence,
         bundle_version=bundle_version,
         made_with=versions(["torch", "onnx", "openvino", "nncf"]),
@@ -141,16 +138,14 @@ def check_format(format: str, *, precision: str, half: bool = False, end_to_end:
     """
     if format not in FORMATS:
         raise InputError("format", f"must be one of {', '.join(FORMATS)}", got=format)
-    if precision == "int8" and format not in CONVERTED:
+    if precision == "int8" and format == "torchscript":
         raise InputError("format", "for int8 must be onnx or openvino", got=format)
-    if half and (precision == "int8" or format not in ("onnx", "pytorch")):
+    if half and (precision == "int8" or format != "onnx"):
         raise InputError("format", "for weights in half precision must be onnx in fp32", got=f"{format} {precision}")
-    if end_to_end and format == "pytorch":
-        raise InputError("format", "end to end must not be the weights alone", got=format)
     if end_to_end and steps.order != "resize_first":
         fix = "Export it without --end-to-end"
         raise InputError("order", "end to end must be resize_first", got=steps.order, fix=fix)
-    if format in CONVERTED:
+    if format != "torchscript":
         load_package("onnx")
     if format == "openvino":
         load_package("openvino")
@@ -171,12 +166,6 @@ def _write_model(
         around = (lambda core: kind(core, steps.input_size, steps.threshold)) if whole else None
         conversions.write_torchscript(conversions.to_torchscript(rgb, around=around), file, metadata)
         return
-    if format == "pytorch":
-        state = network.state_dict()
-        if description.stored == "fp16":
-            state = _halved(state, torch.float16)
-        save_state(Weights(state, description.network_def, steps.input_size).to_dict(), file)
-        return
     model = conversions.to_onnx(rgb, steps.input_size)
     if int8 is not None:
         from monai_lesion.runtimes.quantization import quantise
@@ -188,11 +177,6 @@ def _write_model(
         model = conversions.end_to_end(model, steps.input_size, steps.threshold)
     write = conversions.write_onnx if format == "onnx" else conversions.write_openvino
     write(model, file, metadata)
-
-
-def _halved(state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Weights rounded to half precision."""
-    return {name: each.half().to(dtype) if each.is_floating_point() else each for name, each in state.items()}
 
 
 def _tensors(network: nn.Module, steps: Steps, format: str, end_to_end: bool) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -112,9 +112,7 @@ def _checked(model: ModelFolder) -> str:
     about = model.description
     if about.format != "onnx" or about.end_to_end:
         got = f"{about.format}, end to end" if about.end_to_end else about.format
-        raise InputError(
-            model.path, "the page runs ONNX models of the network alone", got=got, fix="monai-lesion export --page"
-        )
+        raise InputError(model.path, "the page runs ONNX models of the network alone", got=got, fix="--format onnx")
     if not NAME.fullmatch(about.name):
         raise InputError(model.path, "the model's name must be letters, digits, '.', '_' and '-'", got=about.name)
     return about.name

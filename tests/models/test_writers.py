@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import product
 
 import numpy as np
@@ -10,18 +9,13 @@ import pytest
 import torch
 
 from monai_lesion import LesionSegmenter
-from monai_lesion.archive.jobs import Network
 from monai_lesion.errors import InputError
-from monai_lesion.models import client
 from monai_lesion.models.descriptions import read_description
 from monai_lesion.models.folders import read_model
 from monai_lesion.models.writers import write_model_folder
 from monai_lesion.networks.definitions import build_network
-from monai_lesion.networks.identity import weights_id
-from monai_lesion.networks.weight_files import read_state
-from monai_lesion.page.files import write_page
 from monai_lesion.pipeline.steps import Steps
-from tests.small_networks import SIZE, make_segmenter
+from tests.small_networks import SIZE
 
 pytest.importorskip("openvino", reason="OpenVINO is in the extra cpu")
 
@@ -80,37 +74,6 @@ def test_scores_of_a_network_come_with_the_mask(network, tmp_path, view, format,
     plain = LesionSegmenter(network, Steps(SIZE), device="cpu")(view.pixels)
     np.testing.assert_array_equal(plain.mask, expected.mask)
     assert plain.scores is None
-
-
-@pytest.mark.parametrize("half", [False, True])
-def test_the_weights_alone_are_a_model_for_pytorch(network, view, tmp_path, half):
-    description = write_model_folder(network, tmp_path, steps=Steps(SIZE), name="alone", format="pytorch", half=half)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.json", "model.pt"]
-    assert (description.stored, description.opset) == ("fp16" if half else "fp32", None)
-    kinds = {each.dtype for each in read_state(tmp_path / "model.pt").values() if each.is_floating_point()}
-    assert kinds == {torch.float16 if half else torch.float32}
-    computed = copy.deepcopy(network).half().float() if half else network
-    model, expected = read_model(tmp_path), make_segmenter(computed)(view.pixels)
-    assert description.weights_id == weights_id(model.network().state_dict()) == weights_id(computed.state_dict())
-    assert (description.weights_id == weights_id(network.state_dict())) is not half
-    for runtime, used in ((None, "torch fp32"), ("onnx", "onnx fp32")):
-        segmenter = LesionSegmenter(model, runtime=runtime, device="cpu")
-        assert segmenter.settings["runtime"] == used
-        assert segmenter.algorithm.weights == description.weights_id
-        found = segmenter(view.pixels)
-        np.testing.assert_allclose(found.probability, expected.probability, rtol=0, atol=1e-4)
-
-
-def test_the_weights_alone_are_refused_where_pytorch_is_not(network, tmp_path):
-    write_model_folder(network, tmp_path / "m", steps=Steps(SIZE), format="pytorch")
-    with pytest.raises(client.ModelError, match="the format pytorch, which needs monai_lesion"):
-        client.Model(tmp_path / "m")
-    with pytest.raises(InputError, match=r"must not need PyTorch, got pytorch\. Export it: monai-lesion export"):
-        Network(str(tmp_path / "m")).open()
-    with pytest.raises(InputError, match="the page runs ONNX models of the network alone, got pytorch"):
-        write_page(tmp_path / "page", [read_model(tmp_path / "m")])
-    with pytest.raises(InputError, match="end to end must not be the weights alone, got pytorch"):
-        write_model_folder(network, tmp_path / "n", steps=Steps(SIZE), format="pytorch", end_to_end=True)
 
 
 @pytest.mark.slow
