@@ -51,6 +51,8 @@ def read_description(folder: Path) -> dict[str, Any]:
             check_calibration(known["calibration"], known["weights_id"], "model.json")
         if not 0 < threshold < 1 or min(rows, columns) < 1 or not whole:
             raise ValueError(f"threshold {threshold} and input_size {rows} x {columns}")
+        if known["format"] not in FILES:
+            raise ValueError(f"format {known['format']}")
     except InputError as error:
         raise ModelError(f"{folder}: {error}") from error
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
