@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -71,8 +72,11 @@ def test_a_process_that_dies_is_told_by_its_signal_and_another_takes_its_place(w
     fetch = os.waitpid
 
     def fetch_slowly(*arguments):
+        """The pool's thread comes first, and knows the exit code only later; whoever comes second finds no process."""
+        first = threading.current_thread() is not threading.main_thread()
+        time.sleep(0 if first else 0.2)
         fetched = fetch(*arguments)
-        time.sleep(0.5)  # another thread finds no process, and here no exit code yet
+        time.sleep(0.5 if first else 0)
         return fetched
 
     monkeypatch.setattr(os, "waitpid", fetch_slowly)
