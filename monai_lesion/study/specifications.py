@@ -108,9 +108,8 @@ class Study:
         for seed in seeds or ():
             if seed not in planned:
                 raise InputError("--seed", f"must be one of {', '.join(map(str, planned))}", got=seed)
-        if seeds:
-            entries = [replace(entry, seeds=tuple(seed for seed in entry.seeds if seed in seeds)) for entry in entries]
-        return replace(self, entries=tuple(entry for entry in entries if entry.seeds))
+        chosen = (replace(e, seeds=tuple(seed for seed in e.seeds if not seeds or seed in seeds)) for e in entries)
+        return replace(self, entries=tuple(entry for entry in chosen if entry.seeds))
 
     def content(self) -> dict[str, Any]:
         """The study as plain JSON without its data, with nothing left to defaults; :func:`parse_study` reads it."""

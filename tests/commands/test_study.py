@@ -49,6 +49,14 @@ def test_the_data_folder_is_an_option_either_way(tmp_path, option):
     assert f"{tmp_path / 'gone'}: must be the folder of the data" in str(result.exception)
 
 
+@pytest.mark.parametrize(("option", "value"), [("--only", "@9"), ("--seed", "9")])
+def test_what_is_to_run_alone_must_be_planned(tmp_path, option, value):
+    result = invoke("run", ROOT / "studies" / "smoke.json", "--output", tmp_path / "out", option, value)
+    assert isinstance(result.exception, InputError)
+    assert f"{option}: must be one of" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_report_of_nothing_is_refused(tmp_path):
     assert "must hold the trials of a study" in str(invoke("report", tmp_path).exception)
 
