@@ -76,7 +76,7 @@ DATA ?= ../shared/data
 queue: setup
 	$(BIN)/monai-lesion manifest join data_manifests/busbra_dev.json data_manifests/busi_dev.json --folders busbra,busi --output runs/both.json
 	OMP_NUM_THREADS=1 nice -n 15 $(BIN)/monai-lesion study run studies/presets.json --manifest runs/both.json --dataset-dir $(DATA) --output runs/presets
-	for study in converged paper_recipe; do \
+	for study in converged ladder_at_1 paper_recipe; do \
 	  OMP_NUM_THREADS=1 nice -n 15 $(BIN)/monai-lesion study run studies/$$study.json --manifest data_manifests/busbra_dev.json \
 	    --dataset-dir $(DATA)/busbra --output runs/$$study || exit 1; done
 

@@ -46,9 +46,7 @@ def place(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["table1", "table2", "ladder", "budget", "pocket_and_128", "smoke", "presets", "converged", "paper_recipe"]
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "studies").glob("*.json")))
 def test_the_studies_of_the_project_pass(name):
     known = load_study(ROOT / "studies" / f"{name}.json")
     check_networks(known)
