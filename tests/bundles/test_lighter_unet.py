@@ -98,6 +98,14 @@ def test_loss_is_one_minus_the_dice_of_the_probabilities_averaged_over_the_image
     assert parser.get_parsed_content("loss")(logits, label).item() == pytest.approx(float(expected), abs=1e-6)
 
 
+@pytest.mark.parametrize("part", ["train", "validate"])
+def test_pictures_are_read_by_as_many_threads_as_torch_may_use(part, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    parser = ConfigParser()
+    parser.read_config(str(TRAIN))
+    assert parser.get_parsed_content(f"{part}#dataset#num_workers") == 7
+
+
 @pytest.mark.slow
 def test_training_leaves_the_best_and_the_last_network_and_a_log(trained):
     names = ["last.ckpt", "metrics.csv", "model.json", "model.onnx", "model.pt"]

@@ -102,8 +102,9 @@ def test_pictures_and_epochs_draw_differently():
     assert len(set(factors)) > 20
 
 
-def test_nothing_depends_on_how_much_is_cached():
-    assert loaded(pictures(cache_rate=0.5)) == loaded(pictures(cache_rate=1.0))
+@pytest.mark.parametrize("options", [{"cache_rate": 0.5}, {"num_workers": 3}], ids=str)
+def test_nothing_depends_on_how_much_is_cached_or_on_the_threads_that_load_it(options):
+    assert loaded(pictures(**options)) == loaded(pictures())
 
 
 def test_workers_that_live_on_need_a_data_set_that_knows_the_epoch():
