@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment

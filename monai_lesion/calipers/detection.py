@@ -32,6 +32,7 @@ from monai_lesion.calipers.markers import (
     plus,
 )
 from monai_lesion.calipers.texts import find_texts
+from monai_lesion.machine.threads import one_blas_thread
 
 REACH = 7  # of a patch: 15 x 15 pixels around its centre
 STRONG, WEAK = 0.46, 0.40  # least cosine of a marker; of one in a picture that has a strong one
@@ -116,6 +117,7 @@ class Annotations:
         return bool(self.markers)
 
 
+@one_blas_thread
 def find_annotations(image: NDArray[Any]) -> Annotations:
     """Find caliper markers, dotted lines between them, and lines of text.
 

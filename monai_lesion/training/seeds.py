@@ -37,13 +37,21 @@ class SeededDataset(CacheDataset):
         data: the items.
         transform: a flat ``Compose``.
         seed: random seed of the training.
-        **options: MONAI's own: ``cache_rate``, ``progress`` ...
+        **options: MONAI's own: ``cache_rate``, ``num_workers`` (threads that fill the cache), ``progress`` ...
     """
 
     def __init__(self, data: Any, transform: Any, *, seed: int = 0, **options: Any) -> None:
         self.seed = seed
         self.epoch: torch.Tensor = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         super().__init__(data, transform, **options)
+
+    def _fill_cache(self, indices: Any = None) -> Any:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # else each thread that reads has a team of its own, and all of them wait actively
+        try:
+            return super()._fill_cache(indices)
+        finally:
+            torch.set_num_threads(threads)
 
     def _transform(self, index: int) -> Any:
         if isinstance(self.transform, Randomizable):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.data import CacheDataset, DataLoader
-from monai.transforms import Compose, RandFlipd, RandScaleIntensityd
+from monai.transforms import Compose, Lambda, RandFlipd, RandScaleIntensityd
 
 from monai_lesion.errors import InputError
 from monai_lesion.training import SeededDataset, SeedEveryEpoch
@@ -105,6 +105,17 @@ def test_pictures_and_epochs_draw_differently():
 @pytest.mark.parametrize("options", [{"cache_rate": 0.5}, {"num_workers": 3}], ids=str)
 def test_nothing_depends_on_how_much_is_cached_or_on_the_threads_that_load_it(options):
     assert loaded(pictures(**options)) == loaded(pictures())
+
+
+def test_the_cache_is_filled_with_one_thread_of_torch_for_each_that_reads():
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+        read = Lambda(lambda item: seen.append(torch.get_num_threads()) or item)
+        SeededDataset([1, 2], Compose([read]), num_workers=2, progress=False)
+        assert (seen, torch.get_num_threads()) == ([1, 1], 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_workers_that_live_on_need_a_data_set_that_knows_the_epoch():
