@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
