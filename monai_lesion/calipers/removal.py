@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from monai_lesion.calipers.anomalies import anomaly_map
 from monai_lesion.calipers.detection import CHROMA, Annotations, coloured_strokes, find_annotations, grey
 from monai_lesion.calipers.markers import Pixels, checked_picture, cross, plus, stamp
+from monai_lesion.machine.threads import one_blas_thread
 
 Mask = NDArray[np.bool_]
 
@@ -18,6 +19,7 @@ SHARP = 20  # grey levels by which a stroke stands out of what is around it
 UNUSUAL = 1.8  # of the median anomaly, smoothed over a stroke
 
 
+@one_blas_thread
 def annotation_mask(image: NDArray[Any], annotations: Annotations, *, text: bool = False) -> Mask:
     """Find the pixels of calipers, their numbers, dotted lines and, on request, text, with a rim of one pixel.
 

@@ -14,6 +14,7 @@ from monai.transforms import Randomizable
 from torch.utils.data import RandomSampler
 
 from monai_lesion.errors import InputError
+from monai_lesion.machine.threads import one_blas_thread
 
 
 def item_seed(seed: int, epoch: int, index: int) -> int:
@@ -49,7 +50,8 @@ class SeededDataset(CacheDataset):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # else each thread that reads has a team of its own, and all of them wait actively
         try:
-            return super()._fill_cache(indices)
+            with one_blas_thread:
+                return super()._fill_cache(indices)
         finally:
             torch.set_num_threads(threads)
 
