@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg  # noqa: F401 (its library is limited too)
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from monai_lesion.calipers import detection
+from monai_lesion.calipers import Annotations, detection, removal
 from monai_lesion.machine.threads import one_blas_thread
 
 
@@ -39,8 +39,13 @@ def test_an_error_ends_it():
     assert blas_threads() == {3}
 
 
-def test_calipers_are_found_with_one_thread(monkeypatch):
-    seen = []
-    monkeypatch.setattr(detection, "find_texts", lambda *_: seen.append(blas_threads()) or ())
-    detection.find_annotations(np.zeros((32, 32), np.uint8))
+@pytest.mark.parametrize(
+    ("module", "work"),
+    [(detection, detection.find_annotations), (removal, lambda image: removal.annotation_mask(image, Annotations()))],
+    ids=["found", "masked"],
+)
+def test_calipers_are_found_and_masked_with_one_thread(module, work, monkeypatch):
+    seen, check = [], module.checked_picture
+    monkeypatch.setattr(module, "checked_picture", lambda image: seen.append(blas_threads()) or check(image))
+    work(np.zeros((32, 32), np.uint8))
     assert (seen, blas_threads()) == ([{1}], {3})

@@ -14,6 +14,7 @@ from monai.transforms import Compose, Lambda, RandFlipd, RandScaleIntensityd
 
 from monai_lesion.errors import InputError
 from monai_lesion.training import SeededDataset, SeedEveryEpoch
+from tests.machine.test_threads import blas_threads
 
 
 class Flipped:
@@ -107,13 +108,13 @@ def test_nothing_depends_on_how_much_is_cached_or_on_the_threads_that_load_it(op
     assert loaded(pictures(**options)) == loaded(pictures())
 
 
-def test_the_cache_is_filled_with_one_thread_of_torch_for_each_that_reads():
+def test_the_cache_is_filled_with_one_thread_of_torch_and_of_blas_for_each_that_reads():
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(3)
     try:
-        read = Lambda(lambda item: seen.append(torch.get_num_threads()) or item)
+        read = Lambda(lambda item: seen.append((torch.get_num_threads(), blas_threads())) or item)
         SeededDataset([1, 2], Compose([read]), num_workers=2, progress=False)
-        assert (seen, torch.get_num_threads()) == ([1, 1], 3)
+        assert (seen, torch.get_num_threads()) == ([(1, {1}), (1, {1})], 3)
     finally:
         torch.set_num_threads(before)
 
